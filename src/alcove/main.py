@@ -1,0 +1,19 @@
+"""The composition root: one command, three programs.
+
+`alcove server` and `alcove host` are imported only when asked for, so that the client stays
+quick to start and installs without the server's dependencies.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Run what the first argument names; everything that is not a server is the client."""
+    match sys.argv[1:2]:
+        case ["host"]:
+            from alcove.host.main import main as run  # noqa: PLC0415
+        case ["server"]:
+            from alcove.server import main as run  # noqa: PLC0415
+        case _:
+            from alcove.cli.main import main as run  # noqa: PLC0415
+    raise SystemExit(run(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""Settings: a TOML file (`ALCOVE_CONFIG`), then `ALCOVE_*` variables, then flags.
+
+The only reader of the environment. Everything else is given a `Settings`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from alcove.model.errors import FieldError, Invalid
+
+DATA_DIR: Final = Path("/var/lib/alcove")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the server is told. Times in seconds unless the name says otherwise."""
+
+    data_dir: Path = DATA_DIR
+    database_url: str = ""
+    """Empty: SQLite at `data_dir/server/alcove.db`."""
+    http_address: str = "127.0.0.1:7080"
+    external_url: str = ""
+    """How people reach the server, when it is not `http_address`."""
+    trusted_proxies: tuple[str, ...] = ()
+    driver: str = "local"
+    server_user: str = "alcove"
+    log_format: str = "auto"
+    """json, text, or auto: text on a terminal."""
+    cpu_max: int = 64
+    memory_max: str = "256Gi"
+    disk_max: str = "1Ti"
+    ttl_max: str = "365d"
+    """The operator's ceilings; a template may only be stricter."""
+    workspaces_max_per_user: int = 50
+    request_rate_per_minute: int = 6000
+    sign_in_rate_per_minute: int = 10
+    body_max_mib: int = 4096
+    """For uploads; JSON bodies are limited to 1 MiB."""
+    trusted_networks: tuple[str, ...] = ()
+    """Networks that workspaces in mode `open` may reach although they are not public."""
+    ca_bundle: str = ""
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+    debian_mirror: str = ""
+    pip_index_url: str = ""
+    npm_registry: str = ""
+    goproxy: str = ""
+    registry_auth_file: str = ""
+    insecure_registries: tuple[str, ...] = ()
+    network_pool: str = "10.213.0.0/16"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.server_dir}/alcove.db"
+
+    @property
+    def server_dir(self) -> Path:
+        return self.data_dir / "server"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.data_dir / "run"
+
+    @property
+    def url(self) -> str:
+        return self.external_url or f"http://{self.http_address}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What the SDK and the CLI take from the environment; None where it is silent."""
+
+    url: str | None
+    token: str | None
+    config_dir: Path
+
+
+def load(
+    environ: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+) -> Settings:
+    """Read file, environment and flags. Raises Invalid, naming each setting at fault."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, object] = {}
+    errors: list[FieldError] = []
+    file = environ.get("ALCOVE_CONFIG")
+    if file:
+        try:
+            values |= tomllib.loads(Path(file).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise Invalid(f"ALCOVE_CONFIG: cannot read {file}: {error}") from error
+    for name in (f.name for f in fields(Settings)):
+        if (text := environ.get(f"ALCOVE_{name.upper()}")) is not None:
+            values[name] = text
+    values |= {k: v for k, v in (flags or {}).items() if v is not None}
+    settings = Settings()
+    known: dict[str, Any] = {f.name: getattr(settings, f.name) for f in fields(Settings)}
+    for name, value in values.items():
+        if name not in known:
+            errors.append(FieldError(name, "there is no such setting"))
+            continue
+        try:
+            settings = replace(settings, **{name: _coerce(value, like=known[name])})
+        except ValueError as error:
+            errors.append(FieldError(name, str(error)))
+    if errors:
+        said = "; ".join(f"{e.field}: {e.message}" for e in errors)
+        raise Invalid(f"settings: {said}", errors)
+    return settings
+
+
+def client(environ: Mapping[str, str] | None = None) -> ClientSettings:
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/root")) / ".config")
+    return ClientSettings(
+        url=environ.get("ALCOVE_URL") or None,
+        token=environ.get("ALCOVE_TOKEN") or None,
+        config_dir=home / "alcove",
+    )
+
+
+def _coerce(value: object, *, like: object) -> object:
+    match like:
+        case tuple():
+            parts = value.split(",") if isinstance(value, str) else value
+            if not isinstance(parts, list | tuple):
+                raise ValueError("expected a list, or text with commas")
+            return tuple(str(p).strip() for p in parts if str(p).strip())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case int():
+            try:
+                number = int(str(value))
+            except ValueError:
+                raise ValueError(f"{value!r} is not a whole number") from None
+            if number < 0:
+                raise ValueError(f"{number} is negative")
+            return number
+        case Path():
+            return Path(str(value))
+        case _:
+            if not isinstance(value, str):
+                raise ValueError(f"{value!r} is not text")
+            return value
