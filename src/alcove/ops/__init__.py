@@ -1,0 +1,1 @@
+"""What is done on the server's own machine, as root: set up, start, stop, examine."""

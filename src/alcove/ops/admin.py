@@ -1,0 +1,69 @@
+"""Speak to the running server over its local socket, which only root and its own user may open."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from alcove.ops.layout import Layout
+from alcove.ops.steps import StepFailed
+
+_TIMEOUT_S: Final = 15.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT_S)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.connect(self._path)
+
+
+def ask(layout: Layout, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
+    """POST to the server's local socket. Raises StepFailed when it does not answer well."""
+    connection = _UnixConnection(layout.admin_socket)
+    try:
+        connection.request(
+            "POST", path, json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+        answer = connection.getresponse()
+        text = answer.read()
+    except OSError as error:
+        raise StepFailed(
+            f"the server does not answer on {layout.admin_socket}: {error}. "
+            f"`alcove status` and {layout.log_dir}/server.log tell more."
+        ) from error
+    finally:
+        connection.close()
+    if answer.status >= 400:
+        raise StepFailed(f"the server refused {path}: {text.decode(errors='replace')[:400]}")
+    return json.loads(text)
+
+
+def wait_until_ready(address: str, *, timeout_s: float, log: Path) -> None:
+    """Return once `/readyz` answers 200. Raises StepFailed with the log's end after the time."""
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + timeout_s
+    said = "nothing listens"
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            body = answer.read().decode(errors="replace")
+            if answer.status == 200:
+                return
+            said = f"{answer.status}: {body[:300]}"
+        except OSError as error:
+            said = str(error)
+        finally:
+            connection.close()
+        time.sleep(0.05)
+    tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-12:]) if log.exists() else ""
+    raise StepFailed(f"not ready after {timeout_s:.0f} s ({said}). The end of {log}:\n  {tail}")
