@@ -18,6 +18,10 @@ class HostSettings:
 
     data_dir: Path = Path("/var/lib/alcove")
     agent: Path = Path("/var/lib/alcove/host/agent/alcove-agent")
+    instance: str = "alcove"
+    """Names everything of ours on the host, so that two installations (a test's beside a real
+    one) never take each other's things for their own: cgroup `/<instance>`, nft table
+    `inet <instance>`, interfaces `<first 3 characters of instance>` + 11 of the workspace's id."""
     server_user: str = "alcove"
     id_base: int = 0x4000_0000
     """First id of the first range; range 0 builds images, workspaces have the ranges after it."""

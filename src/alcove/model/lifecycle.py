@@ -6,7 +6,7 @@ not correctness.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,8 @@ FAILURES_MAX: Final = 5
 RECHECK_BUSY: Final = timedelta(seconds=2)
 RECHECK_IDLE: Final = timedelta(seconds=60)
 BACKOFF_MAX: Final = timedelta(minutes=5)
+STABLE_AFTER: Final = timedelta(minutes=10)
+"""A workspace that has run this long has its failures forgiven."""
 
 
 class Effect(StrEnum):
@@ -36,6 +38,8 @@ class Step:
     phase: Phase
     effect: Effect | None
     recheck: timedelta
+    ended: str | None = None
+    """Set when the runtime ended without being asked to: the reason. It costs a failure."""
 
 
 _RUN, _PAUSE, _STOP, _DELETE = Desired.RUNNING, Desired.PAUSED, Desired.STOPPED, Desired.DELETED
@@ -71,15 +75,28 @@ DECISIONS: Final[dict[tuple[Desired, Observed], tuple[Phase, Effect | None]]] = 
 SETTLED: Final = frozenset(
     {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.DELETED, Phase.FAILED}
 )
+_WE_ENDED_IT: Final = frozenset({Phase.STOPPING, Phase.STOPPED})
+"""Written before the runtime is stopped, so that a crash in between is not blamed on it."""
 
 
 def step(workspace: Workspace, seen: Observation) -> Step:
     """Decide what to do next. Pure: same arguments, same answer."""
     phase, effect = DECISIONS[workspace.desired, seen.state]
-    if seen.state is Observed.READY and phase is Phase.RUNNING and seen.boot != workspace.boot:
-        fresh = workspace.started_at is None
-        phase, effect = (Phase.PROVISIONING if fresh else Phase.STARTING), Effect.CLAIM
+    if ended := _ended_by_itself(workspace, seen):
+        if failures_after_end(workspace) >= FAILURES_MAX:
+            return Step(phase=Phase.FAILED, effect=None, recheck=RECHECK_IDLE, ended=ended)
+        wait = backoff(workspace.failures + 1)
+        return Step(phase=phase, effect=None, recheck=wait, ended=ended)
+    if seen.state is Observed.READY and workspace.desired in (_RUN, _PAUSE):
+        if seen.boot is not None and seen.boot == workspace.retire_boot:
+            phase, effect = Phase.STOPPING, Effect.STOP
+        elif seen.boot != workspace.boot:
+            fresh = workspace.started_at is None
+            phase, effect = (Phase.PROVISIONING if fresh else Phase.STARTING), Effect.CLAIM
     if effect is not None and workspace.failures >= FAILURES_MAX:
+        if effect is Effect.DESTROY:
+            # Deleting never hangs on what cannot be removed: the sweeper goes on with the rest.
+            return Step(phase=Phase.DELETED, effect=None, recheck=RECHECK_IDLE)
         # Give up loudly instead of retrying for ever; a new generation starts afresh.
         return Step(phase=Phase.FAILED, effect=None, recheck=RECHECK_IDLE)
     recheck = RECHECK_IDLE if phase in SETTLED else RECHECK_BUSY
@@ -90,3 +107,32 @@ def backoff(failures: int) -> timedelta:
     """How long to wait after the given number of consecutive failures (1-based)."""
     assert failures >= 1
     return min(BACKOFF_MAX, RECHECK_BUSY * 2 ** min(failures, 16))
+
+
+def failures_after_end(workspace: Workspace) -> int:
+    """What is spent when the runtime ended by itself: all of it for an ephemeral workspace.
+
+    Its files went with it, and a fresh one in its place would look to its user like the old.
+    """
+    return FAILURES_MAX if workspace.spec.ephemeral else workspace.failures + 1
+
+
+def forgiven(workspace: Workspace, *, now: datetime) -> int:
+    """The failures that still count for a workspace seen running now."""
+    started = workspace.started_at
+    return 0 if started is not None and now - started >= STABLE_AFTER else workspace.failures
+
+
+def _ended_by_itself(workspace: Workspace, seen: Observation) -> str | None:
+    """The reason why a boot that we had claimed is gone, if it was not we who ended it."""
+    if workspace.desired not in (_RUN, _PAUSE) or workspace.boot is None:
+        return None
+    if workspace.phase in _WE_ENDED_IT or workspace.retire_boot == workspace.boot:
+        return None
+    match seen.state:
+        case Observed.EXITED:
+            return f"ended by itself: {seen.detail or 'the runtime does not say why'}"
+        case Observed.ABSENT:
+            return f"its runtime and files are gone: {seen.detail or 'removed from outside'}"
+        case _:
+            return None

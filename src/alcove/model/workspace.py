@@ -199,7 +199,9 @@ class Workspace:
     """"ok", "starting", or "degraded: " and the reason (a failed clone, a failed script)."""
     handle: Handle | None
     boot: str | None
-    """The boot whose agent we have claimed."""
+    """The boot whose agent we have claimed; None when we ended it, or never had one."""
+    retire_boot: str | None
+    """The boot that a restart is to end; a later boot is left alone."""
     generation: int
     """Goes up each time a person changes `desired` or `spec`; resets the failure budget."""
     failures: int
@@ -211,4 +213,7 @@ class Workspace:
     """Deleted then."""
     stop_at: datetime | None
     """Stopped then: the earliest of what the owner set and the maximum runtime."""
+    announced_at: datetime | None
+    """When the owner was told that it will be deleted because nobody uses it."""
     check_at: datetime
+    """When the reconciler looks at it next."""

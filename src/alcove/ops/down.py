@@ -1,6 +1,5 @@
-"""`alcove down`: stop the server and everything that runs on this machine for it; keep the data."""
+"""`alcove down`: stop the server and all that runs on this machine for it; keep the data."""
 
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +8,7 @@ from alcove import config
 from alcove.ops import supervise
 from alcove.ops.commands import run as command
 from alcove.ops.layout import Layout
-from alcove.ops.steps import StepFailed, Steps
+from alcove.ops.steps import StepFailed, Steps, need_root
 from alcove.ops.up import stop_supervisor
 
 
@@ -18,8 +17,7 @@ def run(*, data_dir: Path | None = None) -> int:
     steps = Steps(Console())
     layout = Layout(data_dir or config.load().data_dir)
     try:
-        if os.geteuid() != 0:
-            raise StepFailed("`alcove down` needs root: run it with sudo (`make down` does)")
+        need_root("alcove down")
         with steps.step("Stop the server") as progress:
             pid = supervise.running(layout)
             if pid is None:

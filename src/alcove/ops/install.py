@@ -50,16 +50,9 @@ def ensure_user(name: str, progress: Progress) -> None:
         pwd.getpwnam(name)
         progress.already()
     except KeyError:
-        nowhere = [
-            "--no-create-home",
-            "--home-dir",
-            "/nonexistent",
-            "--shell",
-            "/usr/sbin/nologin",
-        ]
-        run(
-            ["useradd", "--system", "--user-group", "--shell", "/usr/sbin/nologin", *nowhere, name]
-        )
+        nowhere = ["--no-create-home", "--home-dir", "/nonexistent"]
+        shell = ["--shell", "/usr/sbin/nologin"]
+        run(["useradd", "--system", "--user-group", *shell, *nowhere, name])
 
 
 def ensure_directories(layout: Layout, user: str) -> None:

@@ -1,4 +1,4 @@
-"""`alcove login-link`: a one-time sign-in URL for the first admin, for whoever holds the machine."""
+"""`alcove login-link`: a one-time sign-in URL of the first admin, on the server's machine."""
 
 import sys
 from pathlib import Path

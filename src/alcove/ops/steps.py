@@ -1,5 +1,6 @@
 """A visible list of steps: what is being done, how long it took, what went wrong."""
 
+import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -13,6 +14,12 @@ _SLOW_S: Final = 0.05
 
 class StepFailed(Exception):
     """A step could not be done. The message says what happened and what to do about it."""
+
+
+def need_root(command: str) -> None:
+    """Raises StepFailed for anybody but root."""
+    if os.geteuid() != 0:
+        raise StepFailed(f"`{command}` needs root: run it with sudo")
 
 
 class Progress:

@@ -16,7 +16,7 @@ from alcove.model.errors import Invalid
 from alcove.ops import admin, defaults, install, packages, supervise
 from alcove.ops.first_use import FirstUse, first_use
 from alcove.ops.layout import Layout
-from alcove.ops.steps import Progress, StepFailed, Steps
+from alcove.ops.steps import Progress, StepFailed, Steps, need_root
 
 _READY_S: Final = 60.0
 _DOWN_S: Final = 45.0
@@ -26,8 +26,7 @@ def run(*, data_dir: Path | None = None) -> int:
     """Do every step that is not done yet. Returns the exit code."""
     console = Console()
     try:
-        if os.geteuid() != 0:
-            raise StepFailed("`alcove up` needs root: run it with sudo (`make up` does)")
+        need_root("alcove up")
         _up(Steps(console), console, data_dir)
     except (StepFailed, Invalid) as error:
         if isinstance(error, Invalid):
