@@ -26,6 +26,8 @@ class Settings:
     external_url: str = ""
     """How people reach the server, when it is not `http_address`."""
     trusted_proxies: tuple[str, ...] = ()
+    instance: str = "alcove"
+    """Names everything of this installation on the host; see `host/settings.py`."""
     driver: str = "local"
     server_user: str = "alcove"
     log_format: str = "auto"
