@@ -1,0 +1,115 @@
+"""The log of facts. Functions take an open transaction and never commit.
+
+`seq` has no gaps and follows the order of commits: an append takes the row lock of the counter
+and holds it until the commit, so that a reader who has seen N never finds a smaller number
+later. Append last in a transaction: everybody else's append waits from there on.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, String, func, insert, literal, select, update
+from sqlalchemy.sql.functions import count
+
+from alcove.model.event import Event, EventKind, NewEvent
+from alcove.store.db import Tx, mark_appended
+from alcove.store.schema import counters, events
+
+CHANNEL: Final = "alcove_events"
+"""PostgreSQL's NOTIFY channel; the payload is the newest number."""
+DETAIL_MAX: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilters:
+    """All that are set must match. `readable_by`: only what is about this owner's things, or
+    what this user did."""
+
+    kinds: Sequence[str] = ()
+    subject: str | None = None
+    actor: str | None = None
+    readable_by: str | None = None
+
+
+async def append(tx: Tx, now: datetime, *news: NewEvent) -> int:
+    """Write the events under the next numbers; answers the last number."""
+    assert news, "an append without events takes a lock for nothing"
+    postgres = tx.dialect.name == "postgresql"
+    numbered = (
+        update(counters)
+        .where(counters.c.name == "events")
+        .values(value=counters.c.value + len(news))
+        .returning(
+            counters.c.value,
+            *([func.pg_notify(CHANNEL, counters.c.value.cast(String))] if postgres else []),
+        )
+    )
+    last: int = (await tx.execute(numbered)).one()[0]
+    first = last - len(news) + 1
+    await tx.execute(
+        insert(events), [_row(seq, now, new) for seq, new in enumerate(news, start=first)]
+    )
+    mark_appended(tx)
+    return last
+
+
+async def read(
+    tx: Tx, *, after: int, filters: EventFilters = EventFilters(), limit: int = 500
+) -> Sequence[Event]:
+    """The events numbered above `after`, oldest first."""
+    query = select(events).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
+    if filters.kinds:
+        query = query.where(events.c.kind.in_(filters.kinds))
+    if filters.subject is not None:
+        query = query.where(events.c.subject == filters.subject)
+    if filters.actor is not None:
+        query = query.where(events.c.actor == filters.actor)
+    if filters.readable_by is not None:
+        mine = filters.readable_by
+        query = query.where((events.c.owner == mine) | (events.c.actor == mine))
+    return [_load(row) for row in await tx.execute(query)]
+
+
+async def last(tx: Tx) -> int:
+    """The newest number; 0 when nothing has happened yet."""
+    return (
+        await tx.execute(select(counters.c.value).where(counters.c.name == "events"))
+    ).scalar_one()
+
+
+async def total(tx: Tx) -> int:
+    return (await tx.execute(select(count(literal(1))).select_from(events))).scalar_one()
+
+
+def _row(seq: int, now: datetime, new: NewEvent) -> Mapping[str, Any]:
+    detail = json.dumps(dict(new.detail or {}), separators=(",", ":"), default=str)
+    if len(detail) > DETAIL_MAX:
+        detail = json.dumps({"truncated": detail[: DETAIL_MAX // 2]})
+    return {
+        "seq": seq,
+        "at": now,
+        "kind": str(EventKind(new.kind)),
+        "actor": new.actor,
+        "subject": new.subject,
+        "owner": new.owner,
+        "detail": detail,
+        "address": new.address[:64],
+        "request_id": new.request_id[:64],
+    }
+
+
+def _load(row: Row[Any]) -> Event:
+    return Event(
+        seq=row.seq,
+        at=row.at,
+        kind=row.kind,
+        actor=row.actor,
+        subject=row.subject,
+        owner=row.owner,
+        detail=json.loads(row.detail),
+        address=row.address,
+        request_id=row.request_id,
+    )

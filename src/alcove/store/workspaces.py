@@ -1,0 +1,248 @@
+"""All SQL about workspaces that people ask for. Functions take a transaction and never commit.
+
+What the reconciler and the timers need is in `leases.py` and `duties.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy.sql.functions import count
+
+from alcove.model.workspace import (
+    Desired,
+    Lifetime,
+    Phase,
+    Spec,
+    UserId,
+    Workspace,
+    WorkspaceId,
+)
+from alcove.store.db import Tx
+from alcove.store.rows import (
+    dump_json,
+    dump_lifetime,
+    dump_spec,
+    dump_workspace,
+    load_workspace,
+)
+from alcove.store.schema import users, workspaces
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceFilters:
+    """All that are set must match. Deleted ones are left out unless asked for by phase."""
+
+    owner: UserId | None = None
+    owner_name: str | None = None
+    template: str | None = None
+    phases: Sequence[Phase] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    id: WorkspaceId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: newest first, the id decides among equals."""
+
+    created_at: datetime
+    id: str
+
+
+async def add(tx: Tx, workspace: Workspace) -> None:
+    await tx.execute(insert(workspaces).values(**dump_workspace(workspace)))
+
+
+async def get(tx: Tx, id: WorkspaceId) -> Workspace | None:
+    row = (await tx.execute(select(workspaces).where(workspaces.c.id == id))).one_or_none()
+    return None if row is None else load_workspace(row)
+
+
+async def by_name(tx: Tx, *, owner: UserId, name: str) -> Workspace | None:
+    """The live one of that name; deleted ones have given theirs up."""
+    found = select(workspaces).where(
+        workspaces.c.owner == owner,
+        workspaces.c.name == name,
+        workspaces.c.phase != Phase.DELETED,
+    )
+    row = (await tx.execute(found)).one_or_none()
+    return None if row is None else load_workspace(row)
+
+
+async def by_owner_name(tx: Tx, *, owner_name: str, name: str) -> Workspace | None:
+    found = (
+        select(workspaces)
+        .join(users, users.c.id == workspaces.c.owner)
+        .where(
+            users.c.name == owner_name,
+            workspaces.c.name == name,
+            workspaces.c.phase != Phase.DELETED,
+        )
+    )
+    row = (await tx.execute(found)).one_or_none()
+    return None if row is None else load_workspace(row)
+
+
+async def find(
+    tx: Tx, filters: WorkspaceFilters, *, after: Position | None, limit: int
+) -> Sequence[Workspace]:
+    """One page, newest first. Stable while others are added: new ones come before it."""
+    query = select(workspaces).where(*_matching(tx, filters))
+    if after is not None:
+        here = tuple_(workspaces.c.created_at, workspaces.c.id)
+        edge = tuple_(
+            literal(after.created_at, workspaces.c.created_at.type), literal(after.id)
+        )
+        query = query.where(here < edge)
+    query = query.order_by(workspaces.c.created_at.desc(), workspaces.c.id.desc()).limit(limit)
+    return [load_workspace(row) for row in await tx.execute(query)]
+
+
+async def count_live(tx: Tx, *, owner: UserId) -> int:
+    live = (
+        select(count(literal(1)))
+        .select_from(workspaces)
+        .where(workspaces.c.owner == owner, workspaces.c.phase != Phase.DELETED)
+    )
+    return (await tx.execute(live)).scalar_one()
+
+
+async def owner_names(tx: Tx, owners: Sequence[UserId]) -> Mapping[UserId, str]:
+    found = await tx.execute(select(users.c.id, users.c.name).where(users.c.id.in_(set(owners))))
+    return {UserId(row.id): row.name for row in found}
+
+
+async def want(
+    tx: Tx,
+    id: WorkspaceId,
+    desired: Desired,
+    *,
+    now: datetime,
+    reason: str,
+    generation: int | None = None,
+    retire_boot: str | None = None,
+) -> Workspace | None:
+    """Ask for another state. With `generation`, only if nobody else asked in between.
+
+    Deleted stays deleted: answers None when the row is on its way out, or gone, or has moved on.
+    """
+    asked = and_(workspaces.c.id == id, workspaces.c.phase != Phase.DELETED)
+    if desired is not Desired.DELETED:
+        asked = and_(asked, workspaces.c.desired != Desired.DELETED)
+    if generation is not None:
+        asked = and_(asked, workspaces.c.generation == generation)
+    values: dict[str, Any] = {
+        "desired": desired,
+        "generation": workspaces.c.generation + 1,
+        "failures": 0,
+        "check_at": now,
+        "reason": reason,
+    }
+    if retire_boot is not None:
+        values["retire_boot"] = retire_boot
+    changed = update(workspaces).where(asked).values(**values).returning(*workspaces.c)
+    row = (await tx.execute(changed)).one_or_none()
+    return None if row is None else load_workspace(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The parts of a workspace that its owner may change; the whole of each is given."""
+
+    name: str
+    labels: Mapping[str, str]
+    template_version: int
+    spec: Spec
+    parameters: Mapping[str, object]
+    repo: str | None
+    branch: str | None
+    lifetime: Lifetime
+    expires_at: datetime | None
+    reason: str
+
+
+async def revise(
+    tx: Tx, id: WorkspaceId, revision: Revision, *, generation: int, now: datetime
+) -> Workspace | None:
+    """Write what the owner changed; None if somebody else changed it in between."""
+    changed = (
+        update(workspaces)
+        .where(workspaces.c.id == id, workspaces.c.generation == generation)
+        .values(
+            name=revision.name,
+            labels=dump_json(revision.labels),
+            template_version=revision.template_version,
+            spec=dump_spec(revision.spec),
+            parameters=dump_json(revision.parameters),
+            repo=revision.repo,
+            branch=revision.branch,
+            lifetime=dump_lifetime(revision.lifetime),
+            expires_at=revision.expires_at,
+            reason=revision.reason,
+            generation=workspaces.c.generation + 1,
+            failures=0,
+            check_at=now,
+        )
+        .returning(*workspaces.c)
+    )
+    row = (await tx.execute(changed)).one_or_none()
+    return None if row is None else load_workspace(row)
+
+
+async def set_health(tx: Tx, id: WorkspaceId, *, boot: str, health: str) -> str | None:
+    """Write what the start-up of this boot came to; answers the former health, None if the
+    boot is not the one that runs now or nothing changed."""
+    row = (
+        await tx.execute(
+            select(workspaces.c.health).where(
+                workspaces.c.id == id,
+                workspaces.c.boot == boot,
+                workspaces.c.health != health,
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    changed = (
+        update(workspaces)
+        .where(workspaces.c.id == id, workspaces.c.boot == boot)
+        .values(health=health)
+        .returning(workspaces.c.id)
+    )
+    done = (await tx.execute(changed)).one_or_none()
+    return None if done is None else str(row.health)
+
+
+async def touch(tx: Tx, used: Mapping[WorkspaceId, datetime]) -> None:
+    """Move `last_used_at` forward, never back; being used takes back an announcement."""
+    for id, at in used.items():
+        await tx.execute(
+            update(workspaces)
+            .where(workspaces.c.id == id, workspaces.c.last_used_at < at)
+            .values(last_used_at=at, announced_at=None)
+        )
+
+
+def _matching(tx: Tx, filters: WorkspaceFilters) -> Sequence[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if filters.owner is not None:
+        found.append(workspaces.c.owner == filters.owner)
+    if filters.owner_name is not None:
+        named = select(users.c.id).where(users.c.name == filters.owner_name)
+        found.append(workspaces.c.owner == named.scalar_subquery())
+    if filters.template is not None:
+        found.append(workspaces.c.template == filters.template)
+    if filters.id is not None:
+        found.append(workspaces.c.id == filters.id)
+    if filters.phases:
+        found.append(or_(*(workspaces.c.phase == phase for phase in filters.phases)))
+    else:
+        found.append(workspaces.c.phase != Phase.DELETED)
+    position = func.strpos if tx.dialect.name == "postgresql" else func.instr
+    for key, value in filters.labels.items():
+        # Exact on canonical JSON: inside a string a quote is always preceded by a backslash.
+        pair = dump_json({key: value})[1:-1]
+        found.append(position(workspaces.c.labels, pair) > 0)
+    return found
