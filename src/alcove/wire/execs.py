@@ -1,7 +1,7 @@
 """Running commands in a workspace: the request, the answer, and the streamed events.
 
-Over a WebSocket (`GET …/exec`) the first message is an `ExecRequest` as JSON text; after it
-every message is binary: one byte that names the `Frame`, then its payload.
+Over a WebSocket (`GET …/exec`) the first message is a `ProcessRequest` as JSON text; after it
+every message is binary: one byte that names the `Frame`, then at most 64 KiB of payload.
 """
 
 from enum import IntEnum
@@ -49,6 +49,9 @@ Command: TypeAlias = Annotated[
 ]
 
 
+User: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+
+
 class Frame(IntEnum):
     """The first byte of a binary WebSocket message."""
 
@@ -63,12 +66,33 @@ class Frame(IntEnum):
     RESIZE = 6
     """Payload: `TerminalSize` as JSON."""
     SIGNAL = 7
-    """Payload: `{"signal": "INT"}`."""
+    """Payload: `ProcessSignal` as JSON."""
 
 
 class TerminalSize(Request):
-    columns: Annotated[int, Field(ge=1, le=COLUMNS_MAX)] = 80
+    cols: Annotated[int, Field(ge=1, le=COLUMNS_MAX)] = 80
     rows: Annotated[int, Field(ge=1, le=COLUMNS_MAX)] = 24
+
+
+class ProcessSignal(Request):
+    """`INT`, `TERM`, `KILL`, …"""
+
+    signal: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]{1,15}$")]
+
+
+class ProcessRequest(Request):
+    """A process with live streams: the first message of the WebSocket `GET …/exec`."""
+
+    command: Command
+    cwd: Path | None = None
+    env: Env | None = None
+    user: User | None = None
+    timeout: Duration | None = None
+    stdin: bool = False
+    """Whether frames `STDIN` and `STDIN_EOF` will come."""
+    pty: TerminalSize | None = None
+    term: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._+-]{1,64}$")] | None = None
+    """The client's TERM."""
 
 
 class ExecRequest(Request):
@@ -78,14 +102,12 @@ class ExecRequest(Request):
     cwd: Path | None = None
     """Default: the user's home, or the cloned repository's directory."""
     env: Env | None = None
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] | None = None
+    user: User | None = None
     stdin: Annotated[str, StringConstraints(max_length=1 << 20)] | None = None
     stdin_base64: Annotated[str, StringConstraints(max_length=1 << 20)] | None = None
     """For bytes that are not UTF-8."""
     timeout: Duration | None = None
     """After it the whole process tree is killed and the signal is `KILL`."""
-    terminal: TerminalSize | None = None
-    """With a pseudo-terminal of this size; over a WebSocket only."""
 
     @model_validator(mode="after")
     def _one_stdin(self) -> "ExecRequest":
