@@ -44,9 +44,12 @@ class Parameter:
     mutable: bool
     """Whether it may change after the workspace was created."""
     min: float | None = None
+    """Of the number, of a string's characters, or of a list's items; `max` likewise."""
     max: float | None = None
     pattern: str | None = None
+    """An RE2 expression that a string, or each item of a list, matches as a whole."""
     options: tuple[str, ...] = ()
+    """What a choice, or each item of a list, may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Ceilings:
     disk_mib: int | None
     pids: int | None
     ttl_s: int | None
+    networks: tuple[NetworkMode, ...] = tuple(NetworkMode)
+    """The modes one may ask for. A template that names none allows its own and narrower ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,204 @@
+"""What a `template.yaml` may say: the declaration that the reader and the JSON Schema share.
+
+Names and bounds only; what they mean together is checked in `native` and `declarations`.
+"""
+
+from typing import Final
+
+from alcove.model.template import ParameterType
+from alcove.model.workspace import Isolation, Kind, NetworkMode, RootMode
+from alcove.recipes.shape import (
+    AnyValue,
+    Choice,
+    Duration,
+    Field,
+    Flag,
+    ListOf,
+    MapOf,
+    Number,
+    OrNever,
+    Shape,
+    Size,
+    Table,
+    Text,
+)
+
+SUITES: Final = ("bullseye", "bookworm", "trixie")
+"""The Debian releases that have security support; `stable` would not be the same next year."""
+TEXT_MAX: Final = 32 * 1024
+"""Bytes in a parameter's value or a variable: Linux takes 128 KiB in one (MAX_ARG_STRLEN)."""
+SCRIPT_MAX: Final = 64 * 1024
+NUMBER_MAX: Final = 10**15
+"""Below it, whole numbers are exact in JSON readers that have doubles only."""
+CPU_MAX: Final = 1024
+PIDS_MAX: Final = 1_000_000
+SCRIPT_TIMEOUT_MAX_S: Final = 24 * 3600
+
+NAME: Final = Text(
+    min=1,
+    max=63,
+    pattern=r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
+    says="a name: small letters, digits and hyphens between them",
+)
+PARAMETER_NAME: Final = Text(
+    min=1,
+    max=64,
+    pattern=r"[A-Za-z][A-Za-z0-9_-]*",
+    says="a parameter's name: a letter, then letters, digits, _ and -",
+)
+ENV_NAME: Final = Text(
+    min=1,
+    max=128,
+    pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+    says="a variable's name: letters, digits and _, not a digit first",
+)
+PACKAGE: Final = Text(
+    min=2,
+    max=100,
+    pattern=r"[a-z0-9][a-z0-9+.-]+",
+    says="the name of a Debian package",
+)
+USER: Final = Text(
+    min=1,
+    max=32,
+    pattern=r"[a-z_][a-z0-9_-]*",
+    says="a user name: small letters, digits, _ and -",
+)
+
+_CPU: Final = Number(0.05, CPU_MAX)
+_PIDS: Final = Number(16, PIDS_MAX, whole=True)
+_WORDS: Final = Text(max=200)
+_MARKDOWN: Final = Text(max=16 * 1024, lines=True)
+_VALUE: Final = AnyValue(max=TEXT_MAX)
+
+
+def _enum(kind: type[Isolation] | type[Kind] | type[NetworkMode] | type[RootMode]) -> Choice:
+    return Choice(tuple(member.value for member in kind))
+
+
+def _table(**fields: tuple[Shape, str]) -> Table:
+    return Table({name: Field(shape, doc) for name, (shape, doc) in fields.items()})
+
+
+IMAGE: Final = Table(
+    {
+        "debian": Field(Choice(SUITES), "Build from this Debian release, on the server's host."),
+        "packages": Field(ListOf(PACKAGE, 500), "Debian packages to install."),
+        "oci": Field(
+            Text(min=1, max=400),
+            "Pull this image: [registry/]name[:tag][@sha256:…]. Pinned to its digest at push.",
+        ),
+    },
+    exactly_one=("debian", "oci"),
+    needs={"packages": "debian"},
+    later=("devcontainer", "dockerfile", "kubernetes", "terraform", "nix"),
+)
+
+RESOURCES: Final = _table(
+    cpu=(_CPU, "CPU cores; may be a fraction."),
+    memory=(Size(), "Memory, swap included."),
+    disk=(Size(), "Home and everything else written."),
+    pids=(_PIDS, "Processes and threads at once."),
+)
+
+CEILINGS: Final = _table(
+    cpu=(_CPU, "The most cores anyone gets."),
+    memory=(Size(), "The most memory anyone gets."),
+    disk=(Size(), "The most disk anyone gets."),
+    pids=(_PIDS, "The most processes anyone gets."),
+    ttl=(Duration(), "The longest life anyone gets."),
+    networks=(
+        ListOf(_enum(NetworkMode), 3),
+        "The network modes one may ask for; default: the template's own and narrower ones.",
+    ),
+)
+
+PARAMETER: Final = Table(
+    {
+        "name": Field(PARAMETER_NAME, "How requests and ALCOVE_PARAMETER_… name it.", True),
+        "type": Field(Choice(tuple(t.value for t in ParameterType)), "Of its values.", True),
+        "display_name": Field(_WORDS, "Shown to people; default: the name."),
+        "description": Field(_MARKDOWN, "What it decides; Markdown."),
+        "default": Field(_VALUE, "Taken when nothing is given."),
+        "required": Field(Flag(), "Default: whether there is no default."),
+        "mutable": Field(Flag(), "Whether it may change after creation; default true."),
+        "min": Field(
+            Number(-NUMBER_MAX, NUMBER_MAX), "Least number, characters (string) or items (list)."
+        ),
+        "max": Field(
+            Number(-NUMBER_MAX, NUMBER_MAX), "Most: number, characters (string) or items (list)."
+        ),
+        "pattern": Field(
+            Text(min=1, max=500), "RE2 expression that a string, or each item, matches as a whole."
+        ),
+        "options": Field(
+            ListOf(Text(min=1, max=200), 100), "What a choice, or each item of a list, may be."
+        ),
+    }
+)
+
+PRESET: Final = Table(
+    {
+        "name": Field(Text(min=1, max=64), "Shown to people.", True),
+        "description": Field(_MARKDOWN, "Whom it suits; Markdown."),
+        "parameters": Field(MapOf(PARAMETER_NAME, _VALUE, 100), "Values that it fills in.", True),
+    }
+)
+
+SCRIPT: Final = Table(
+    {
+        "name": Field(NAME, "Shown in the logs.", True),
+        "when": Field(Choice(("start",)), "At each start of the workspace."),
+        "run": Field(
+            Text(min=1, max=SCRIPT_MAX, lines=True),
+            "Shell commands, or ./file of a shell script beside the template.",
+            True,
+        ),
+        "blocks_login": Field(Flag(), "Whether people wait for it; default false."),
+        "timeout": Field(Duration(), "Killed after it; default 10m."),
+    }
+)
+
+LIFECYCLE: Final = _table(
+    ttl=(OrNever(Duration()), "From creation to deletion; null is never."),
+    idle_stop=(OrNever(Duration()), "Stopped after so long without activity; null is never."),
+    runtime_max=(OrNever(Duration()), "From each start to the stop; null is no limit."),
+    delete_after_unused=(OrNever(Duration()), "Deleted when stopped so long; null is never."),
+    ephemeral=(Flag(), "Whether nothing is kept when it stops."),
+)
+
+NETWORK: Final = _table(
+    mode=(_enum(NetworkMode), "Default open; for agents none."),
+)
+
+POOL: Final = _table(
+    size=(Number(0, 1000, whole=True), "Workspaces started ahead; not in effect yet."),
+)
+
+TEMPLATE: Final = Table(
+    {
+        "name": Field(NAME, "Default: the directory's name."),
+        "display_name": Field(_WORDS, "Default: the name."),
+        "description": Field(_MARKDOWN, "Markdown; the first line is the summary."),
+        "icon": Field(
+            Text(
+                max=200, pattern=r"/icon/[a-z0-9][a-z0-9._-]*", says="a path like /icon/python.svg"
+            ),
+            "Path of an icon that the server has.",
+        ),
+        "kind": Field(_enum(Kind), "Whom it serves; agents' have other defaults."),
+        "image": Field(IMAGE, "Where the root file system comes from; exactly one source.", True),
+        "user": Field(USER, "The ordinary user inside; default dev."),
+        "root": Field(_enum(RootMode), "What root means inside."),
+        "isolation": Field(_enum(Isolation), "The least that stands between it and the kernel."),
+        "resources": Field(RESOURCES, "What a workspace gets unless asked otherwise."),
+        "ceilings": Field(CEILINGS, "Nobody gets more, whatever they ask."),
+        "parameters": Field(ListOf(PARAMETER, 100), "The questions that it asks."),
+        "presets": Field(ListOf(PRESET, 50), "Answers that go together."),
+        "env": Field(MapOf(ENV_NAME, Text(max=TEXT_MAX, lines=True), 200), "Variables."),
+        "scripts": Field(ListOf(SCRIPT, 20), "Start-up steps, in order, run as the user."),
+        "lifecycle": Field(LIFECYCLE, "When a workspace ends by itself."),
+        "network": Field(NETWORK, "What a workspace reaches."),
+        "pool": Field(POOL, "Workspaces kept started, to be claimed."),
+    }
+)
