@@ -4,6 +4,7 @@ A route names its permission; `allows` answers for an actor and the owner of wha
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -86,6 +87,8 @@ class Actor:
     """The only workspace this token may touch."""
     credential: str = ""
     """Id of the token or session, for the events."""
+    expires_at: datetime | None = None
+    """When the token ends; a token that it makes ends no later."""
     address: str = ""
     request_id: str = ""
 
