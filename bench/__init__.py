@@ -1,0 +1,1 @@
+"""Measurements, each beside the floor in the same run, because these machines are noisy."""

@@ -1,0 +1,54 @@
+"""`python -m bench [NAME …]`: run all measurements or those named; a table, and JSON beside it."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from bench import control_plane
+from bench.figures import Figure, save, show
+from bench.footprint import footprint
+from bench.transfers import transfers
+from bench.workspaces import cold, execs
+from demo.instance import Instance, running
+
+WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
+    "footprint": footprint,
+    "cold": cold,
+    "execs": execs,
+    "transfers": transfers,
+}
+ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {"control-plane": control_plane.measure}
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+def main(names: list[str]) -> int:
+    """Returns 1 when a goal was missed: a bench that says so is doing its work."""
+    console = Console(width=150 if not sys.stdout.isatty() else None)
+    known = [*WITH_INSTANCE, *ALONE]
+    if unknown := [name for name in names if name not in known]:
+        console.print(f"unknown: {', '.join(unknown)}; there are: {', '.join(known)}")
+        return 2
+    wanted = names or known
+    figures: list[Figure] = []
+    for name, measure in ALONE.items():
+        if name in wanted:
+            console.print(f"[dim]{name} …[/]")
+            figures += measure()
+    if any(name in WITH_INSTANCE for name in wanted):
+        with running() as instance:
+            for name, measured in WITH_INSTANCE.items():
+                if name in wanted:
+                    console.print(f"[dim]{name} …[/]")
+                    figures += measured(instance)
+    show(figures, console)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # noqa: TID251 - names a file
+    save(figures, RESULTS / f"{stamp}.json")
+    return int(any(f.met is False for f in figures))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""A workspace from cold, and commands in a running one, over HTTP."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.client import Client
+from bench.figures import Figure, median, quantile, timed_ms
+from demo.instance import Instance
+
+_COLD, _EXECS = 30, 500
+
+
+def cold(instance: Instance) -> list[Figure]:
+    """Create → first output, beside `runc run` and `docker run` of the same root file system."""
+    ours: list[float] = []
+    bare: list[float] = []
+    docker: list[float] = []
+    with (
+        Client(instance.url, instance.token) as client,
+        _bundle(instance) as bundle,
+        _docker_image(bundle / "rootfs") as image,
+    ):
+        for n in range(_COLD + 2):
+            ours.append(timed_ms(lambda: _create_and_echo(client)))
+            bare.append(timed_ms(lambda n=n: _runc(bundle, f"bench-{n}")))
+            if image:
+                docker.append(timed_ms(lambda: _docker(image)))
+        client.call("DELETE", "/workspaces/bench-cold")
+    ours, bare, docker = ours[2:], bare[2:], docker[2:]
+    floors = {"runc run, same rootfs": bare} | ({"docker run --rm": docker} if docker else {})
+    met = median(ours) <= 3 * median(bare)
+    goal = f"p50 ≤ 3 × runc run ({3 * median(bare):.0f})"
+    return [Figure("cold create → first output", "ms", ours, goal, met, floors)]
+
+
+def execs(instance: Instance) -> list[Figure]:
+    """Round trips of one `echo` after the other, and a hundred at once."""
+    with Client(instance.url, instance.token) as client, _running(client) as workspace:
+        for _ in range(20):
+            client.echo(workspace)
+        samples = [timed_ms(lambda: client.echo(workspace)) for _ in range(_EXECS)]
+        errors: list[BaseException] = []
+        burst = timed_ms(lambda: _hundred(instance, workspace, errors))
+    met = quantile(samples, 0.5) <= 5 and quantile(samples, 0.95) <= 15
+    return [
+        Figure("exec round trip", "ms", samples, "p50 ≤ 5, p95 ≤ 15", met),
+        Figure("100 execs at once, all done", "ms", [burst], "no error", not errors),
+    ]
+
+
+def _create_and_echo(client: Client) -> None:
+    body = {"template": "base", "ephemeral": True, "network": {"mode": "none"}}
+    made = client.call("POST", "/workspaces?wait=30s", body)
+    client.echo(made["id"])
+    client.call("DELETE", f"/workspaces/{made['id']}")
+
+
+@contextmanager
+def _running(client: Client) -> Iterator[str]:
+    body = {"template": "base", "ephemeral": True, "network": {"mode": "none"}}
+    made = client.call("POST", "/workspaces?wait=30s", body)
+    try:
+        yield str(made["id"])
+    finally:
+        client.call("DELETE", f"/workspaces/{made['id']}")
+
+
+def _hundred(instance: Instance, workspace: str, errors: list[BaseException]) -> None:
+    def one() -> None:
+        try:
+            with Client(instance.url, instance.token) as client:
+                client.echo(workspace)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@contextmanager
+def _bundle(instance: Instance) -> Iterator[Path]:
+    """An ordinary runc bundle whose root file system is the image of template `base`."""
+    with tempfile.TemporaryDirectory() as name:
+        bundle = Path(name)
+        subprocess.run(["runc", "spec", "--bundle", name], check=True)
+        config: dict[str, Any] = json.loads((bundle / "config.json").read_text())
+        config["process"] |= {"args": ["echo", "hi"], "terminal": False}
+        (bundle / "config.json").write_text(json.dumps(config))
+        layers = _layers(instance)
+        (bundle / "rootfs").mkdir()
+        (bundle / "empty").mkdir()
+        lower = ":".join(str(p) for p in [bundle / "empty", *reversed(layers)])
+        mount = ["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower}"]
+        subprocess.run([*mount, str(bundle / "rootfs")], check=True)
+        try:
+            yield bundle
+        finally:
+            subprocess.run(["umount", str(bundle / "rootfs")], check=True)
+
+
+def _layers(instance: Instance) -> list[Path]:
+    """The directories of the image that `base` uses, bottom first, as the host process has them."""
+    marker = instance.layout.data_dir / "host/images"
+    found = sorted(p.parent for p in marker.glob("**/usr") if p.parent.name in ("rootfs", "layer"))
+    if not found:
+        raise RuntimeError(f"no unpacked image below {marker}")
+    return found[:1]
+
+
+def _runc(bundle: Path, name: str) -> None:
+    words = ["runc", "--root", str(bundle / "state"), "run", "--bundle", str(bundle), name]
+    done = subprocess.run(words, capture_output=True, check=True)
+    assert done.stdout == b"hi\n"
+
+
+@contextmanager
+def _docker_image(rootfs: Path) -> Iterator[str]:
+    """The same files as a Docker image, or "" where no daemon answers."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        yield ""
+        return
+    tar = subprocess.Popen(["tar", "-C", str(rootfs), "-c", "."], stdout=subprocess.PIPE)
+    subprocess.run(["docker", "import", "-", "alcove-bench"], stdin=tar.stdout, check=True,
+                   capture_output=True)  # fmt: skip
+    try:
+        yield "alcove-bench"
+    finally:
+        subprocess.run(["docker", "rmi", "alcove-bench"], capture_output=True, check=False)
+
+
+def _docker(image: str) -> None:
+    words = ["docker", "run", "--rm", "--network", "none", image, "echo", "hi"]
+    assert subprocess.run(words, capture_output=True, check=True).stdout == b"hi\n"
