@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"alcove.dev/agent/internal/activity"
+	"alcove.dev/agent/internal/config"
+	"alcove.dev/agent/internal/control"
+	"alcove.dev/agent/internal/envd"
+	"alcove.dev/agent/internal/identity"
+	"alcove.dev/agent/internal/process"
+	"alcove.dev/agent/internal/reaper"
+	"alcove.dev/agent/internal/server"
+	"alcove.dev/agent/internal/stream"
+)
+
+const shutdownGraceMax = 5 * time.Minute
+
+// agent is the assembled program.
+type agent struct {
+	routes   *server.Routes
+	shutdown chan time.Duration
+}
+
+// assemble puts the parts together; the table of routes is here.
+func assemble(settings config.Config) (*agent, error) {
+	users := &identity.Directory{
+		Passwd: "/etc/passwd", Group: "/etc/group", RootAllowed: settings.Root == config.RootContained,
+	}
+	meter := &activity.Meter{}
+	table := process.NewTable(reaper.New(), users, process.NewEnvironment(settings.ImageEnv), meter)
+	table.SetWorkdir(settings.Workdir)
+	if settings.User != "" {
+		if err := users.SetDefault(settings.User); err != nil {
+			return nil, err
+		}
+	}
+	guard := server.NewGuard(settings.ControlHash)
+	routes := server.NewRoutes(guard)
+	a := &agent{routes: routes, shutdown: make(chan time.Duration, 1)}
+
+	routes.HandleFunc(server.ForAnyone, "GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
+	(&envd.Processes{Table: table}).Routes(routes.For(server.ForClients))
+	routes.Handle(server.ForControl, "POST /init", &control.Init{Table: table, SetToken: guard.SetToken})
+	routes.Handle(server.ForControl, "POST /alcove/exec", &stream.Exec{Table: table})
+	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{Table: table, Meter: meter})
+	routes.HandleFunc(server.ForControl, "POST /alcove/shutdown", a.shutdownRoute)
+	return a, nil
+}
+
+func (a *agent) shutdownRoute(w http.ResponseWriter, r *http.Request) {
+	var request struct {
+		GraceMS int64 `json:"grace_ms"`
+	}
+	request.GraceMS = shutdownGrace.Milliseconds()
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&request); err != nil && r.ContentLength != 0 {
+		http.Error(w, "the body must be {\"grace_ms\": number}", http.StatusBadRequest)
+		return
+	}
+	grace := min(max(0, time.Duration(request.GraceMS)*time.Millisecond), shutdownGraceMax)
+	w.WriteHeader(http.StatusAccepted)
+	select {
+	case a.shutdown <- grace:
+	default: // one is under way
+	}
+}

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Listen opens what ALCOVE_LISTEN names: fd:3, unix:/path or tcp:address:port.
+func Listen(where string) (net.Listener, error) {
+	kind, rest, _ := strings.Cut(where, ":")
+	switch kind {
+	case "fd":
+		fd, err := strconv.Atoi(rest)
+		if err != nil || fd < 3 {
+			return nil, fmt.Errorf("listen on %q: the descriptor must be a number from 3", where)
+		}
+		file := os.NewFile(uintptr(fd), "listener")
+		defer file.Close()
+		listener, err := net.FileListener(file)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %q: is it a listening socket? %w", where, err)
+		}
+		return listener, nil
+	case "unix":
+		// A socket that an earlier agent left behind would refuse the address.
+		if info, err := os.Lstat(rest); err == nil && info.Mode().Type() == os.ModeSocket {
+			_ = os.Remove(rest)
+		}
+		listener, err := net.Listen("unix", rest)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %q: %w", where, err)
+		}
+		if err := os.Chmod(rest, 0o600); err != nil {
+			listener.Close()
+			return nil, fmt.Errorf("listen on %q: %w", where, err)
+		}
+		return listener, nil
+	case "tcp":
+		listener, err := net.Listen("tcp", rest)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %q: %w", where, err)
+		}
+		return listener, nil
+	}
+	return nil, fmt.Errorf("listen on %q: give fd:3, unix:/path or tcp:address:port", where)
+}

@@ -1,0 +1,185 @@
+package stream
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"alcove.dev/agent/internal/connect"
+	"alcove.dev/agent/internal/fault"
+	"alcove.dev/agent/internal/frame"
+	"alcove.dev/agent/internal/process"
+)
+
+const (
+	pollRDHUP = 0x2000
+	// lostCheck is how often a connection whose input is not being taken is asked whether it is still there.
+	lostCheck = time.Second
+)
+
+// run starts a process for a connection.
+func (u *Upgrade) run(w http.ResponseWriter, r *http.Request) {
+	q, err := fromHeader(r)
+	if err != nil {
+		connect.WriteError(w, err)
+		return
+	}
+	p, reader, failed, err := begin(u.Table, q)
+	if err != nil {
+		connect.WriteError(w, err)
+		return
+	}
+	if failed != nil {
+		if conn, _, err := hijack(w); err == nil {
+			_, _ = conn.Write(failed)
+			conn.Close()
+		}
+		return
+	}
+	defer reader.Close()
+	if !serve(w, p, reader, u.Table) && !q.Detach {
+		p.Abandon()
+	}
+}
+
+// attach connects to a process that runs already. It lives on when the connection is lost.
+func (u *Upgrade) attach(w http.ResponseWriter, r *http.Request) {
+	q, err := fromHeader(r)
+	if err != nil {
+		connect.WriteError(w, err)
+		return
+	}
+	p, err := u.Table.Find(q.PID, q.Tag)
+	if err != nil {
+		connect.WriteError(w, fault.Of(err))
+		return
+	}
+	reader := p.Output.Read(r.URL.Query().Get("replay") == "1")
+	defer reader.Close()
+	serve(w, p, reader, u.Table)
+}
+
+// serve carries frames both ways and says whether the process ended before the connection did.
+func serve(w http.ResponseWriter, p *process.Process, reader *process.Reader, table *process.Table) bool {
+	conn, buffered, err := hijack(w)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	ctx, lost := context.WithCancel(context.Background())
+	defer lost()
+	s := &session{conn: conn, process: p, lost: lost}
+	go s.receive(ctx, buffered)
+	return s.send(ctx, reader)
+}
+
+// session is one framed connection.
+type session struct {
+	conn    net.Conn
+	process *process.Process
+	lost    context.CancelFunc
+}
+
+func (s *session) send(ctx context.Context, reader *process.Reader) (ended bool) {
+	// A blocked write must end when the connection is found lost.
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := s.conn.Write(appendStarted(nil, s.process.PID)); err != nil {
+		return false
+	}
+	buffer := make([]byte, frame.HeaderSize+frame.OutputMax)
+	for {
+		n, err := reader.Next(ctx, buffer)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return false
+		}
+		if _, err := s.conn.Write(buffer[:n]); err != nil {
+			return false
+		}
+	}
+	<-s.process.Done()
+	_, _ = s.conn.Write(appendExit(nil, s.process.Exit(), false))
+	return true
+}
+
+// receive acts on the client's frames until the connection ends.
+func (s *session) receive(ctx context.Context, buffered *bufio.Reader) {
+	defer s.lost()
+	frames := frame.NewReader(buffered)
+	for {
+		kind, payload, err := frames.Next()
+		if err != nil {
+			return
+		}
+		// Errors are the process's business (it closed its input, or has ended), not the connection's.
+		switch kind {
+		case frame.Stdin:
+			s.write(ctx, payload)
+		case frame.StdinEOF:
+			_ = s.process.CloseStdin()
+		case frame.Resize:
+			var size process.Size
+			if json.Unmarshal(payload, &size) == nil {
+				_ = s.process.Resize(size)
+			}
+		case frame.Signal:
+			var message struct {
+				Signal string `json:"signal"`
+			}
+			if json.Unmarshal(payload, &message) == nil {
+				if sig, err := process.ParseSignal(message.Signal); err == nil {
+					_ = s.process.Signal(sig)
+				}
+			}
+		default:
+			return
+		}
+	}
+}
+
+// write gives input to the process. It notices a client that goes away while the process does not take it:
+// nobody reads from the connection then, so only the kernel knows.
+func (s *session) write(ctx context.Context, payload []byte) {
+	var check *time.Timer
+	check = time.AfterFunc(lostCheck, func() {
+		if hungUp(s.conn) {
+			s.lost()
+		} else if ctx.Err() == nil {
+			check.Reset(lostCheck)
+		}
+	})
+	_ = s.process.Write(ctx, payload)
+	check.Stop()
+}
+
+func hungUp(conn net.Conn) bool {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		poll := struct {
+			fd              int32
+			events, revents int16
+		}{int32(fd), pollRDHUP, 0}
+		var now syscall.Timespec
+		n, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+		gone = errno == 0 && n > 0
+	})
+	return gone || err != nil
+}
