@@ -1,0 +1,54 @@
+"""The client: one object, its resources as attributes."""
+
+from types import TracebackType
+
+import httpx
+
+from alcove.sdk._async.events import AsyncEvents
+from alcove.sdk._async.server import AsyncServer
+from alcove.sdk._async.templates import AsyncTemplates
+from alcove.sdk._async.tokens import AsyncTokens
+from alcove.sdk._async.transport import AsyncTransport
+from alcove.sdk._async.users import AsyncUsers
+from alcove.sdk._async.workspaces import AsyncWorkspaces
+from alcove.sdk.credentials import resolve
+
+
+class AsyncAlcove:
+    """A connection to an Alcove server.
+
+    Without arguments it takes `ALCOVE_URL` and `ALCOVE_TOKEN`, else what `alcove login` stored.
+    Raises Unauthenticated when there is no token for the server. Use it as a context manager, or
+    call its close method at the end. `http` replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        http: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        endpoint = resolve(url, token)
+        self._transport = AsyncTransport(endpoint, http=http)
+        self.url = endpoint.url
+        self.workspaces = AsyncWorkspaces(self._transport)
+        self.templates = AsyncTemplates(self._transport)
+        self.users = AsyncUsers(self._transport)
+        self.tokens = AsyncTokens(self._transport)
+        self.events = AsyncEvents(self._transport)
+        self.server = AsyncServer(self._transport)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> "AsyncAlcove":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()

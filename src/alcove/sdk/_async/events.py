@@ -1,0 +1,89 @@
+"""What happened: read page by page, or followed without a gap across reconnections."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Final
+
+import httpx
+
+from alcove.sdk._async.pages import items
+from alcove.sdk._async.primitives import sleep
+from alcove.sdk._async.transport import AsyncTransport
+from alcove.sdk.answers import Query, problem_in_message, read
+from alcove.sdk.errors import Unavailable
+from alcove.sdk.sse import Parser, ServerSentEvent
+from alcove.wire.base import Page
+from alcove.wire.events import Event
+
+SILENCE_MAX_S: Final = 60.0
+"""The server sends a comment more often than this; a longer silence is a dead connection."""
+RECONNECTS_MAX: Final = 8
+"""In a row, without one event between them."""
+_PAUSE_S: Final = 0.25
+
+
+class AsyncEvents:
+    """The audit view. People see what is about them and theirs; auditors see all."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    def list(
+        self, *, after: int | None = None, type: str | None = None, actor: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Events so far, oldest first, with a sequence number above `after`."""
+        query: Query = {"after": after, "type": type, "actor": actor, "limit": 500}
+        return items(self._transport, Page[Event], "/events", query)
+
+    async def follow(
+        self, *, after: int | None = None, type: str | None = None, actor: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Events after `after`, then each as it happens; None: from now on. Never ends."""
+        query: Query = {"after": after, "type": type, "actor": actor}
+        async for event in follow(self._transport, "/events", query):
+            yield read(Event, event.data)
+
+
+async def follow(
+    transport: AsyncTransport, path: str, query: Query
+) -> AsyncIterator[ServerSentEvent]:
+    """A stream of server-sent events that is taken up again where it broke off.
+
+    Raises AlcoveError when the server refuses, and Unavailable after RECONNECTS_MAX failures.
+    """
+    last_id, failures = "", 0
+    asked: Query = {**query, "follow": True}
+    while True:
+        parser = Parser()
+        try:
+            async with transport.stream(
+                "GET",
+                path,
+                query=_resumed(asked, last_id),
+                headers=_headers(last_id),
+                timeout_s=SILENCE_MAX_S,
+            ) as response:
+                async for chunk in response.aiter_bytes():
+                    for event in parser.feed(chunk):
+                        if event.event == "error":
+                            raise problem_in_message(event.data)
+                        if event.event == "end":
+                            return
+                        failures = 0
+                        last_id = event.id or last_id
+                        yield event
+        except httpx.TransportError:
+            pass
+        failures += 1
+        if failures > RECONNECTS_MAX:
+            raise Unavailable(f"lost the stream of {transport.endpoint.url}{path} for good")
+        await sleep(min(8.0, _PAUSE_S * 2.0 ** (failures - 1)))
+
+
+def _headers(last_id: str) -> Mapping[str, str]:
+    resume = {"Last-Event-ID": last_id} if last_id else {}
+    return {"Accept": "text/event-stream", "Cache-Control": "no-store", **resume}
+
+
+def _resumed(query: Query, last_id: str) -> Query:
+    """Once there is an id it alone says where to go on."""
+    return {**query, "after": None} if last_id else query

@@ -1,0 +1,173 @@
+"""Commands in a workspace: run to the end, streamed, or as a process with live stdin."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import httpx
+
+from alcove.sdk._async.primitives import Connection
+from alcove.sdk._async.transport import AsyncTransport
+from alcove.sdk.answers import encode, problem_in_message, read, request
+from alcove.sdk.errors import Unavailable
+from alcove.sdk.execs import (
+    Collected,
+    ExecResult,
+    Exit,
+    OnOutput,
+    Output,
+    Stream,
+    from_answer,
+    output_bytes,
+)
+from alcove.sdk.refusals import closing_as_error
+from alcove.sdk.retry import Repeat
+from alcove.sdk.sse import Parser, ServerSentEvent
+from alcove.wire.base import Answer
+from alcove.wire.execs import (
+    ExecAnswer,
+    ExecExit,
+    ExecOutput,
+    ExecRequest,
+    Frame,
+    ProcessRequest,
+    ProcessSignal,
+    TerminalSize,
+)
+
+FRAME_MAX: Final = 64 * 1024
+_SLACK_S: Final = 30.0
+"""What the answer may take beyond the command's own timeout."""
+
+
+class _Started(Answer):
+    pid: int
+
+
+async def run(transport: AsyncTransport, path: str, body: ExecRequest) -> ExecResult:
+    """Never sent twice once the server may have seen it: a command is not repeatable."""
+    timeout_s = None if body.timeout is None else body.timeout + _SLACK_S
+    answer = await transport.post(
+        ExecAnswer, path, body, repeat=Repeat.UNSENT, timeout_s=timeout_s
+    )
+    return from_answer(answer)
+
+
+async def run_streamed(
+    transport: AsyncTransport,
+    path: str,
+    body: ExecRequest,
+    on_stdout: OnOutput | None,
+    on_stderr: OnOutput | None,
+) -> ExecResult:
+    """Hand output over as it arrives, and answer what the command ended with."""
+    collected, parser = Collected(on_stdout, on_stderr), Parser()
+    url = transport.endpoint.url
+    async with transport.stream(
+        "POST",
+        path,
+        json=body,
+        headers={"Accept": "text/event-stream"},
+        repeat=Repeat.UNSENT,
+        timeout_s=None,
+    ) as response:
+        try:
+            async for chunk in response.aiter_bytes():
+                for event in parser.feed(chunk):
+                    ended = _take(event, collected)
+                    if ended is not None:
+                        return collected.result(ended)
+        except httpx.TransportError as error:
+            raise Unavailable(f"lost the connection to {url}; the command was ended") from error
+    raise Unavailable(f"{url} ended the answer before the command had ended")
+
+
+@asynccontextmanager
+async def process(
+    transport: AsyncTransport, path: str, body: ProcessRequest
+) -> "AsyncGenerator[AsyncProcess]":
+    """Start a command with live stdin; leaving the context ends it."""
+    async with transport.websocket(path) as connection:
+        with closing_as_error(transport.endpoint.url):
+            await connection.send(encode(body).decode())
+        yield AsyncProcess(connection, transport.endpoint.url)
+
+
+def _take(event: ServerSentEvent, collected: Collected) -> ExecExit | None:
+    """Keep one event's output; the exit, if that is what it tells."""
+    match event.event:
+        case "stdout" | "stderr":
+            collected.add(Stream(event.event), output_bytes(read(ExecOutput, event.data)))
+        case "exit":
+            return read(ExecExit, event.data)
+        case "error":
+            raise problem_in_message(event.data)
+        case _:
+            pass
+    return None
+
+
+class AsyncProcess:
+    """A command that runs now: read its output by iterating, write to it, signal it.
+
+    The server reads the process only as fast as this is iterated. Leaving the context kills
+    whatever is still running.
+    """
+
+    def __init__(self, connection: Connection, url: str) -> None:
+        self._connection = connection
+        self._url = url
+        self.pid: int | None = None
+        self.exit: Exit | None = None
+        """Set once the iteration has ended."""
+
+    def __aiter__(self) -> AsyncIterator[Output]:
+        return self._outputs()
+
+    async def write(self, data: bytes) -> None:
+        """Bytes for its stdin."""
+        for start in range(0, len(data), FRAME_MAX):
+            await self._send(Frame.STDIN, data[start : start + FRAME_MAX])
+
+    async def close_stdin(self) -> None:
+        await self._send(Frame.STDIN_EOF, b"")
+
+    async def signal(self, name: str) -> None:
+        """`INT`, `TERM`, `KILL`, …; with a terminal, to what runs in its foreground."""
+        await self._send(Frame.SIGNAL, encode(request(ProcessSignal, {"signal": name})))
+
+    async def resize(self, columns: int, rows: int) -> None:
+        size = request(TerminalSize, {"cols": columns, "rows": rows})
+        await self._send(Frame.RESIZE, encode(size))
+
+    async def wait(self) -> Exit:
+        """Read, and drop, what is left of the output."""
+        async for _ in self:
+            pass
+        assert self.exit is not None
+        return self.exit
+
+    async def _outputs(self) -> AsyncIterator[Output]:
+        while self.exit is None:
+            with closing_as_error(self._url):
+                message = await self._connection.recv()
+            if isinstance(message, str):
+                raise problem_in_message(message)
+            frame, payload = message[0], message[1:]
+            match frame:
+                case Frame.STDOUT:
+                    yield Output(Stream.STDOUT, payload)
+                case Frame.STDERR:
+                    yield Output(Stream.STDERR, payload)
+                case Frame.EXIT:
+                    ended = read(ExecExit, payload)
+                    self.exit = Exit(ended.exit_code, ended.signal, ended.duration_ms, ended.error)
+                case Frame.STARTED:
+                    self.pid = read(_Started, payload).pid
+                case _:
+                    # A newer server may have more kinds.
+                    pass
+
+    async def _send(self, frame: Frame, payload: bytes) -> None:
+        with closing_as_error(self._url):
+            await self._connection.send(bytes((frame,)) + payload)

@@ -1,0 +1,344 @@
+"""Workspaces: the collection, which works by name or id, and the object, which knows its own."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Literal, TypeAlias
+from urllib.parse import quote
+
+from alcove.sdk._async import execs
+from alcove.sdk._async.events import follow
+from alcove.sdk._async.execs import AsyncProcess
+from alcove.sdk._async.files import AsyncFiles
+from alcove.sdk._async.logs import logs
+from alcove.sdk._async.pages import items
+from alcove.sdk._async.primitives import sleep
+from alcove.sdk._async.transport import AsyncTransport
+from alcove.sdk.answers import Query, read, request
+from alcove.sdk.changes import Never
+from alcove.sdk.errors import NotFound, WaitTimeout
+from alcove.sdk.execs import ExecResult, OnOutput, Terminal, exec_request, process_request
+from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
+from alcove.wire.base import Page
+from alcove.wire.events import Event
+from alcove.wire.files import LogLine
+from alcove.wire.workspaces import NewWorkspace, Port, Ports, WorkspaceChange
+from alcove.wire.workspaces import Workspace as WorkspaceAnswer
+
+ParameterValue: TypeAlias = str | int | float | bool | Sequence[str]
+IsolationName: TypeAlias = Literal["container", "gvisor", "microvm"]
+OnChange: TypeAlias = Callable[[WorkspaceAnswer], object]
+
+
+class AsyncWorkspaces:
+    """`ref` is an id, a name of your own, or `owner/name`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self,
+        template: str,
+        *,
+        name: str | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        rich_parameters: Mapping[str, str] | None = None,
+        template_version: int | None = None,
+        repo: str | None = None,
+        branch: str | None = None,
+        ttl: str | None = None,
+        ephemeral: bool | None = None,
+        isolation: IsolationName | None = None,
+        resources: Mapping[str, str | float] | None = None,
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        network: Mapping[str, object] | None = None,
+        owner: str | None = None,
+        wait: bool = True,
+        timeout_s: float = TIMEOUT_S,
+    ) -> "AsyncWorkspace":
+        """Make a workspace, and wait until it can be worked in unless `wait` is false.
+
+        Durations are written like `"4h"`, sizes like `"4Gi"`; `rich_parameters` are texts that
+        the server parses to the declared types. As a context manager the result deletes the
+        workspace at the end. Raises Invalid with fields, QuotaExceeded, Unsupported, Denied,
+        Conflict for a name that is taken, and when waiting WorkspaceFailed and WaitTimeout; the
+        workspace stays in those two cases, so that one can look at it.
+        """
+        body = {
+            "template": template,
+            "name": name,
+            "parameters": parameters,
+            "rich_parameters": rich_parameters,
+            "template_version": template_version,
+            "repo": repo,
+            "branch": branch,
+            "ttl": ttl,
+            "ephemeral": ephemeral,
+            "isolation": isolation,
+            "resources": resources,
+            "env": env,
+            "labels": labels,
+            "network": network,
+            "owner": owner,
+        }
+        answer = await self._transport.post(
+            WorkspaceAnswer, "/workspaces", request(NewWorkspace, body)
+        )
+        workspace = AsyncWorkspace(self._transport, answer, created=True)
+        if wait:
+            await workspace.wait(timeout_s=timeout_s)
+        return workspace
+
+    async def get(self, ref: str) -> "AsyncWorkspace":
+        answer = await self._transport.get(WorkspaceAnswer, path_of(ref))
+        return AsyncWorkspace(self._transport, answer)
+
+    async def list(
+        self,
+        *,
+        owner: str | None = None,
+        template: str | None = None,
+        phase: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> AsyncIterator["AsyncWorkspace"]:
+        """Newest first, fetched as one iterates."""
+        query: Query = {
+            "owner": owner,
+            "template": template,
+            "phase": phase,
+            "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+        }
+        async for answer in items(self._transport, Page[WorkspaceAnswer], "/workspaces", query):
+            yield AsyncWorkspace(self._transport, answer)
+
+    async def delete(self, ref: str) -> None:
+        """Ask for it to be gone; repeating it is fine. What it kept is lost."""
+        await self._transport.send("DELETE", path_of(ref))
+
+
+class AsyncWorkspace:
+    """One workspace as last seen: attributes are of the last answer, `refresh` asks again."""
+
+    def __init__(
+        self, transport: AsyncTransport, info: WorkspaceAnswer, *, created: bool = False
+    ) -> None:
+        self._transport = transport
+        self._created = created
+        self._path = path_of(info.id)
+        self.info = info
+        """Everything that the server says about it."""
+        self.files = AsyncFiles(transport, self._path)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.info.owner}/{self.info.name} {self.info.phase}>"
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def owner(self) -> str:
+        return self.info.owner
+
+    @property
+    def template(self) -> str:
+        return self.info.template
+
+    @property
+    def phase(self) -> str:
+        """`running`, `stopped`, …"""
+        return self.info.phase
+
+    @property
+    def reason(self) -> str:
+        """Why it is in that phase, in a sentence."""
+        return self.info.reason
+
+    @property
+    def health(self) -> str:
+        """`ok`, `starting`, or `degraded: ` and what went wrong."""
+        return self.info.health
+
+    async def __aenter__(self) -> "AsyncWorkspace":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Delete it, if it is one that `create` made and not one that was there."""
+        if self._created:
+            await self.delete()
+
+    async def refresh(self) -> "AsyncWorkspace":
+        self.info = await self._transport.get(WorkspaceAnswer, self._path)
+        return self
+
+    async def start(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "AsyncWorkspace":
+        return await self._ask("start", Goal.READY if wait else None, timeout_s)
+
+    async def stop(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "AsyncWorkspace":
+        """Files in its home stay; an ephemeral one is deleted."""
+        return await self._ask("stop", Goal.STOPPED if wait else None, timeout_s)
+
+    async def restart(
+        self, *, wait: bool = True, timeout_s: float = TIMEOUT_S
+    ) -> "AsyncWorkspace":
+        """Stop and start; also applies changes that wait for a restart."""
+        return await self._ask("restart", Goal.READY if wait else None, timeout_s)
+
+    async def pause(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "AsyncWorkspace":
+        """Keep memory and processes, use no CPU. Raises Unsupported where that cannot be."""
+        return await self._ask("pause", Goal.PAUSED if wait else None, timeout_s)
+
+    async def resume(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "AsyncWorkspace":
+        return await self._ask("resume", Goal.RUNNING if wait else None, timeout_s)
+
+    async def delete(self, *, wait: bool = False, timeout_s: float = TIMEOUT_S) -> None:
+        """Everything in it is lost. Repeating it is fine, also when it is gone already."""
+        try:
+            await self._transport.send("DELETE", self._path)
+        except NotFound:
+            return
+        if wait:
+            await self.wait(Goal.DELETED, timeout_s=timeout_s)
+
+    async def update(
+        self,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: str | Never | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        template_version: int | None = None,
+    ) -> "AsyncWorkspace":
+        """Only what is given changes. What needs a restart says so in `health` or `reason`."""
+        change = request(
+            WorkspaceChange,
+            {
+                "name": name,
+                "labels": labels,
+                "ttl": ttl if isinstance(ttl, str) else None,
+                "parameters": parameters,
+                "template_version": template_version,
+            },
+        )
+        if isinstance(ttl, Never):
+            # Set, and null: that is how JSON takes something away.
+            change = change.model_copy(update={"ttl": None})
+        self.info = await self._transport.patch(WorkspaceAnswer, self._path, change)
+        return self
+
+    async def wait(
+        self, goal: Goal | str = Goal.READY, *, timeout_s: float = TIMEOUT_S
+    ) -> "AsyncWorkspace":
+        """Until it is there; READY means that its clone and scripts are over as well.
+
+        Raises WorkspaceFailed when it will not come there, WaitTimeout after the time.
+        """
+        async for _ in self.changes(goal, timeout_s=timeout_s):
+            pass
+        return self
+
+    async def changes(
+        self, goal: Goal | str = Goal.READY, *, timeout_s: float = TIMEOUT_S
+    ) -> AsyncIterator[WorkspaceAnswer]:
+        """Like `wait`, and gives each state that was seen on the way."""
+        goal = Goal(goal)
+        deadline = time.monotonic() + timeout_s
+        seen: WorkspaceAnswer | None = self.info
+        delay = 0.0
+        yield self.info
+        while not arrived(seen, goal):
+            if time.monotonic() > deadline:
+                raise WaitTimeout(
+                    f"workspace {self.name!r} is {self.phase} after {timeout_s:.0f} s, "
+                    f"not {goal}: {self.reason or 'no reason is known'}"
+                )
+            delay = pause(delay)
+            await sleep(delay)
+            seen = await self._look()
+            if seen is not None and seen != self.info:
+                self.info = seen
+                delay = 0.0
+                yield seen
+
+    async def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        timeout: str | None = None,  # noqa: ASYNC109 - the server ends it
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
+        check: bool = False,
+    ) -> ExecResult:
+        """Run a command to its end; a text is a line for the user's shell.
+
+        With `on_stdout` or `on_stderr` output is handed over as it arrives. With `check` a code
+        other than 0 raises CommandFailed. `timeout` (`"90s"`) kills all that it started.
+        """
+        body = exec_request(command, cwd=cwd, env=env, user=user, stdin=stdin, timeout=timeout)
+        path = f"{self._path}/exec"
+        if on_stdout is None and on_stderr is None:
+            result = await execs.run(self._transport, path, body)
+        else:
+            result = await execs.run_streamed(self._transport, path, body, on_stdout, on_stderr)
+        return result.check() if check else result
+
+    def process(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        terminal: Terminal | None = None,
+    ) -> AbstractAsyncContextManager[AsyncProcess]:
+        """A command with live stdin, as bytes; in a PTY if `terminal` is given."""
+        body = process_request(command, cwd=cwd, env=env, user=user, terminal=terminal)
+        return execs.process(self._transport, f"{self._path}/exec", body)
+
+    def logs(self, *, follow: bool = False) -> AsyncIterator[LogLine]:
+        """Lines of the build, the start-up and the agent; with `follow` also those to come."""
+        return logs(self._transport, f"{self._path}/logs", follow_on=follow)
+
+    def events(self, *, after: int | None = None) -> AsyncIterator[Event]:
+        """What happened to it so far."""
+        path, query = f"{self._path}/events", {"after": after}
+        return items(self._transport, Page[Event], path, query)
+
+    async def follow_events(self, *, after: int | None = None) -> AsyncIterator[Event]:
+        """What happens to it, as it happens. Never ends."""
+        async for event in follow(self._transport, f"{self._path}/events", {"after": after}):
+            yield read(Event, event.data)
+
+    async def ports(self) -> tuple[Port, ...]:
+        """TCP ports that something in it listens on."""
+        answer = await self._transport.get(Ports, f"{self._path}/ports")
+        return tuple(answer.items)
+
+    async def _ask(self, verb: str, goal: Goal | None, timeout_s: float) -> "AsyncWorkspace":
+        self.info = await self._transport.post(WorkspaceAnswer, f"{self._path}/{verb}")
+        return self if goal is None else await self.wait(goal, timeout_s=timeout_s)
+
+    async def _look(self) -> WorkspaceAnswer | None:
+        try:
+            return await self._transport.get(WorkspaceAnswer, self._path)
+        except NotFound:
+            return None
+
+
+def path_of(ref: str) -> str:
+    return f"/workspaces/{quote(ref, safe='')}"

@@ -1,0 +1,55 @@
+# Made by tools/async_to_sync.py from _async/client.py: change that one.
+"""The client: one object, its resources as attributes."""
+
+from types import TracebackType
+
+import httpx
+
+from alcove.sdk._sync.events import Events
+from alcove.sdk._sync.server import Server
+from alcove.sdk._sync.templates import Templates
+from alcove.sdk._sync.tokens import Tokens
+from alcove.sdk._sync.transport import Transport
+from alcove.sdk._sync.users import Users
+from alcove.sdk._sync.workspaces import Workspaces
+from alcove.sdk.credentials import resolve
+
+
+class Alcove:
+    """A connection to an Alcove server.
+
+    Without arguments it takes `ALCOVE_URL` and `ALCOVE_TOKEN`, else what `alcove login` stored.
+    Raises Unauthenticated when there is no token for the server. Use it as a context manager, or
+    call its close method at the end. `http` replaces the network, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        http: httpx.BaseTransport | None = None,
+    ) -> None:
+        endpoint = resolve(url, token)
+        self._transport = Transport(endpoint, http=http)
+        self.url = endpoint.url
+        self.workspaces = Workspaces(self._transport)
+        self.templates = Templates(self._transport)
+        self.users = Users(self._transport)
+        self.tokens = Tokens(self._transport)
+        self.events = Events(self._transport)
+        self.server = Server(self._transport)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> "Alcove":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

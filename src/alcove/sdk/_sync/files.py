@@ -1,0 +1,154 @@
+# Made by tools/async_to_sync.py from _async/files.py: change that one.
+"""Files of a workspace: small ones as bytes, large ones and directories as streams."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import httpx
+
+from alcove.sdk._sync.pages import items
+from alcove.sdk._sync.primitives import chunks, in_thread
+from alcove.sdk._sync.transport import Transport
+from alcove.sdk.answers import Query
+from alcove.sdk.archive import Packer, Transfer, Unpacker
+from alcove.sdk.errors import Unavailable
+from alcove.sdk.local import LocalFile, read_chunks
+from alcove.sdk.retry import Repeat
+from alcove.wire.base import Page
+from alcove.wire.files import FileEntry
+
+OnBytes: TypeAlias = Callable[[int], object]
+"""Called with the number of bytes just moved."""
+_OCTETS: Final = "application/octet-stream"
+_TAR: Final = "application/x-tar"
+
+
+class Files:
+    """Paths are absolute, or relative to the user's home. Every call has the user's rights."""
+
+    def __init__(self, transport: Transport, base: str) -> None:
+        self._transport = transport
+        self._base = base
+
+    def read(self, path: str) -> bytes:
+        """A file's whole content; for large ones see `open` and `download`."""
+        with self.open(path) as body:
+            return b"".join(list(body))
+
+    def read_text(self, path: str, encoding: str = "utf-8") -> str:
+        return (self.read(path)).decode(encoding)
+
+    @contextmanager
+    def open(self, path: str, *, first_byte: int | None = None) -> Generator[Iterator[bytes]]:
+        """A file's content in chunks, from `first_byte` on."""
+        headers = {} if first_byte is None else {"Range": f"bytes={first_byte}-"}
+        with self._body("/files", {"path": path}, headers) as body:
+            yield body
+
+    def write(self, path: str, content: bytes | str) -> None:
+        """Create or replace a file, in one step for whoever reads it; makes directories above."""
+        data = content.encode() if isinstance(content, str) else content
+        self._transport.send(
+            "PUT",
+            f"{self._base}/files",
+            query={"path": path},
+            content=data,
+            content_type=_OCTETS,
+            timeout_s=None,
+        )
+
+    def list(self, path: str = ".", *, depth: int = 1) -> "Iterator[FileEntry]":
+        """What a directory holds."""
+        query: Query = {"path": path, "depth": depth}
+        return items(self._transport, Page[FileEntry], f"{self._base}/files/list", query)
+
+    def remove(self, path: str) -> None:
+        """A file, or a directory with all that is in it."""
+        self._transport.send("DELETE", f"{self._base}/files", query={"path": path})
+
+    def download(self, path: str, local: str | Path, *, on_bytes: OnBytes | None = None) -> int:
+        """One file to a local one, replaced in one step. Answers its size."""
+        with self.open(path) as body:
+            file = in_thread(LocalFile, Path(local))
+            try:
+                for chunk in body:
+                    in_thread(file.write, chunk)
+                    if on_bytes is not None:
+                        on_bytes(len(chunk))
+                return in_thread(file.commit)
+            finally:
+                in_thread(file.close)
+
+    def upload(self, local: str | Path, path: str, *, on_bytes: OnBytes | None = None) -> None:
+        """One local file."""
+        source = read_chunks(Path(local))
+        self._put("/files", path, source, _OCTETS, on_bytes)
+
+    def download_directory(
+        self, path: str, local: str | Path, *, on_bytes: OnBytes | None = None
+    ) -> Transfer:
+        """A directory's contents into a local one, which is made if need be.
+
+        What could reach outside it (links that point elsewhere, devices) is left out and named.
+        """
+        unpacker = in_thread(Unpacker, Path(local))
+        try:
+            with self._body("/archive", {"path": path}, {}) as body:
+                for chunk in body:
+                    in_thread(unpacker.feed, chunk)
+                    if on_bytes is not None:
+                        on_bytes(len(chunk))
+            return in_thread(unpacker.finish)
+        finally:
+            in_thread(unpacker.close)
+
+    def upload_directory(
+        self, local: str | Path, path: str, *, on_bytes: OnBytes | None = None
+    ) -> Transfer:
+        """A local directory's contents into one there, which is made if need be."""
+        packer = Packer(Path(local))
+        self._put("/archive", path, iter(packer), _TAR, on_bytes)
+        return packer.transfer
+
+    def _put(
+        self,
+        route: str,
+        path: str,
+        source: Iterator[bytes],
+        content_type: str,
+        on_bytes: OnBytes | None,
+    ) -> None:
+        def body() -> Iterator[bytes]:
+            for chunk in chunks(source):
+                yield chunk
+                if on_bytes is not None:
+                    on_bytes(len(chunk))
+
+        self._transport.send(
+            "PUT",
+            self._base + route,
+            query={"path": path},
+            content=body(),
+            content_type=content_type,
+            repeat=Repeat.NEVER,
+            timeout_s=None,
+        )
+
+    @contextmanager
+    def _body(
+        self, route: str, query: Query, headers: dict[str, str]
+    ) -> Generator[Iterator[bytes]]:
+        """The raw bytes of an answer; compressing them would cost more than it saves."""
+        with self._transport.stream(
+            "GET",
+            self._base + route,
+            query=query,
+            headers={"Accept-Encoding": "identity", **headers},
+            timeout_s=None,
+        ) as response:
+            try:
+                yield response.iter_raw()
+            except httpx.TransportError as error:
+                raise Unavailable(f"lost the connection while reading: {error}") from error

@@ -1,0 +1,220 @@
+# Made by tools/async_to_sync.py from _async/transport.py: change that one.
+"""One HTTP connection pool to one server: authentication, repetition, problems as exceptions.
+
+Every call of the client goes through here, and none leaves a response unread or unclosed.
+"""
+
+import random
+import secrets
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, TypeAlias, TypeVar
+
+import httpx
+
+from alcove.sdk._sync.primitives import Connection, open_websocket, sleep
+from alcove.sdk.answers import Query, encode, problem_of, query_pairs, read
+from alcove.sdk.credentials import Endpoint
+from alcove.sdk.errors import AlcoveError, Unavailable
+from alcove.sdk.refusals import refusals_as_errors
+from alcove.sdk.retry import Answer, Broken, Repeat, wait_before_retry
+from alcove.sdk.version import user_agent
+from alcove.wire.base import Answer as Model
+from alcove.wire.base import Request
+
+CONNECT_TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 60.0
+PROBLEM_MAX: Final = 1024 * 1024
+MESSAGE_MAX: Final = 1024 * 1024
+_API: Final = "/api/v2"
+
+Body: TypeAlias = bytes | Iterator[bytes]
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+class Transport:
+    """`http` replaces the network, for tests against an application in the same process."""
+
+    def __init__(self, endpoint: Endpoint, *, http: httpx.BaseTransport | None = None) -> None:
+        self.endpoint = endpoint
+        # A proxy from the environment is for the world outside, not for a server on this machine.
+        self._headers = {"Authorization": f"Bearer {endpoint.token}", "User-Agent": user_agent()}
+        self._client = httpx.Client(
+            base_url=endpoint.url,
+            headers=self._headers,
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+            trust_env=not endpoint.is_loopback,
+            transport=http,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> "Transport":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def get(self, answer: type[ModelT], path: str, *, query: Query | None = None) -> ModelT:
+        response = self.send("GET", path, query=query)
+        return read(answer, response.content)
+
+    def post(
+        self,
+        answer: type[ModelT],
+        path: str,
+        body: Request | None = None,
+        *,
+        query: Query | None = None,
+        repeat: Repeat = Repeat.SAFE,
+        timeout_s: float | None = TIMEOUT_S,
+    ) -> ModelT:
+        """With `Repeat.SAFE` the call carries an idempotency key of its own."""
+        response = self.send(
+            "POST", path, query=query, json=body, repeat=repeat, timeout_s=timeout_s
+        )
+        return read(answer, response.content)
+
+    def patch(self, answer: type[ModelT], path: str, body: Request) -> ModelT:
+        response = self.send("PATCH", path, json=body)
+        return read(answer, response.content)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        json: Request | None = None,
+        content: Body | None = None,
+        content_type: str | None = None,
+        repeat: Repeat = Repeat.SAFE,
+        timeout_s: float | None = TIMEOUT_S,
+    ) -> httpx.Response:
+        """The whole answer, read. Raises AlcoveError for every outcome but 2xx."""
+        with self.stream(
+            method,
+            path,
+            query=query,
+            json=json,
+            content=content,
+            content_type=content_type,
+            repeat=repeat,
+            timeout_s=timeout_s,
+        ) as response:
+            try:
+                response.read()
+            except httpx.TransportError as error:
+                raise _lost(self.endpoint.url, error) from error
+            return response
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        json: Request | None = None,
+        content: Body | None = None,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeat: Repeat = Repeat.SAFE,
+        timeout_s: float | None = TIMEOUT_S,
+    ) -> Generator[httpx.Response]:
+        """The answer's head; the body is the caller's to read. Repeats until there is a head."""
+        sent = dict(headers or {})
+        if json is not None:
+            content, content_type = encode(json), "application/json"
+        if content_type is not None:
+            sent["Content-Type"] = content_type
+        if method == "POST" and repeat is Repeat.SAFE:
+            sent["Idempotency-Key"] = secrets.token_hex(16)
+        request = self._client.build_request(
+            method,
+            _API + path,
+            params=query_pairs(query),
+            content=content,
+            headers=sent,
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+        )
+        response = self._until_answered(request, repeat)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _until_answered(self, request: httpx.Request, repeat: Repeat) -> httpx.Response:
+        attempt = 0
+        while True:
+            attempt += 1
+            error: AlcoveError
+            outcome: Answer | Broken
+            try:
+                response = self._client.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as cause:
+                outcome, error = Broken.UNSENT, _unreachable(self.endpoint.url, cause)
+                error.__cause__ = cause
+            except httpx.TransportError as cause:
+                outcome, error = Broken.LOST, _lost(self.endpoint.url, cause)
+                error.__cause__ = cause
+            else:
+                if response.is_success or response.status_code == 101:
+                    return response
+                error = _problem(response)
+                outcome = Answer(response.status_code, error.retry_after_s)
+            pause = wait_before_retry(
+                outcome, repeat=repeat, attempt=attempt, jitter=random.random()
+            )
+            if pause is None:
+                raise error
+            sleep(pause)
+
+    @contextmanager
+    def websocket(self, path: str) -> Generator[Connection]:
+        """An open WebSocket. Raises AlcoveError when the server refuses the upgrade."""
+        url = "ws" + self.endpoint.url.removeprefix("http") + _API + path
+        with refusals_as_errors(self.endpoint.url):
+            connection = open_websocket(
+                url,
+                headers=self._headers,
+                context=httpx.create_ssl_context() if url.startswith("wss:") else None,
+                direct=self.endpoint.is_loopback,
+                timeout_s=CONNECT_TIMEOUT_S,
+                message_max=MESSAGE_MAX,
+            )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _problem(response: httpx.Response) -> AlcoveError:
+    """The error that an answer stands for; reads it, bounded, and closes it."""
+    content = b""
+    try:
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > PROBLEM_MAX:
+                break
+    except httpx.TransportError:
+        content = b""
+    finally:
+        response.close()
+    return problem_of(response.status_code, response.headers, content)
+
+
+def _unreachable(url: str, cause: Exception) -> Unavailable:
+    return Unavailable(f"cannot reach {url}: {cause or type(cause).__name__}")
+
+
+def _lost(url: str, cause: Exception) -> Unavailable:
+    return Unavailable(f"lost the connection to {url}: {cause or type(cause).__name__}")

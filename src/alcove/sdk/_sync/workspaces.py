@@ -1,0 +1,339 @@
+# Made by tools/async_to_sync.py from _async/workspaces.py: change that one.
+"""Workspaces: the collection, which works by name or id, and the object, which knows its own."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Literal, TypeAlias
+from urllib.parse import quote
+
+from alcove.sdk._sync import execs
+from alcove.sdk._sync.events import follow
+from alcove.sdk._sync.execs import Process
+from alcove.sdk._sync.files import Files
+from alcove.sdk._sync.logs import logs
+from alcove.sdk._sync.pages import items
+from alcove.sdk._sync.primitives import sleep
+from alcove.sdk._sync.transport import Transport
+from alcove.sdk.answers import Query, read, request
+from alcove.sdk.changes import Never
+from alcove.sdk.errors import NotFound, WaitTimeout
+from alcove.sdk.execs import ExecResult, OnOutput, Terminal, exec_request, process_request
+from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
+from alcove.wire.base import Page
+from alcove.wire.events import Event
+from alcove.wire.files import LogLine
+from alcove.wire.workspaces import NewWorkspace, Port, Ports, WorkspaceChange
+from alcove.wire.workspaces import Workspace as WorkspaceAnswer
+
+ParameterValue: TypeAlias = str | int | float | bool | Sequence[str]
+IsolationName: TypeAlias = Literal["container", "gvisor", "microvm"]
+OnChange: TypeAlias = Callable[[WorkspaceAnswer], object]
+
+
+class Workspaces:
+    """`ref` is an id, a name of your own, or `owner/name`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self,
+        template: str,
+        *,
+        name: str | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        rich_parameters: Mapping[str, str] | None = None,
+        template_version: int | None = None,
+        repo: str | None = None,
+        branch: str | None = None,
+        ttl: str | None = None,
+        ephemeral: bool | None = None,
+        isolation: IsolationName | None = None,
+        resources: Mapping[str, str | float] | None = None,
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        network: Mapping[str, object] | None = None,
+        owner: str | None = None,
+        wait: bool = True,
+        timeout_s: float = TIMEOUT_S,
+    ) -> "Workspace":
+        """Make a workspace, and wait until it can be worked in unless `wait` is false.
+
+        Durations are written like `"4h"`, sizes like `"4Gi"`; `rich_parameters` are texts that
+        the server parses to the declared types. As a context manager the result deletes the
+        workspace at the end. Raises Invalid with fields, QuotaExceeded, Unsupported, Denied,
+        Conflict for a name that is taken, and when waiting WorkspaceFailed and WaitTimeout; the
+        workspace stays in those two cases, so that one can look at it.
+        """
+        body = {
+            "template": template,
+            "name": name,
+            "parameters": parameters,
+            "rich_parameters": rich_parameters,
+            "template_version": template_version,
+            "repo": repo,
+            "branch": branch,
+            "ttl": ttl,
+            "ephemeral": ephemeral,
+            "isolation": isolation,
+            "resources": resources,
+            "env": env,
+            "labels": labels,
+            "network": network,
+            "owner": owner,
+        }
+        answer = self._transport.post(WorkspaceAnswer, "/workspaces", request(NewWorkspace, body))
+        workspace = Workspace(self._transport, answer, created=True)
+        if wait:
+            workspace.wait(timeout_s=timeout_s)
+        return workspace
+
+    def get(self, ref: str) -> "Workspace":
+        answer = self._transport.get(WorkspaceAnswer, path_of(ref))
+        return Workspace(self._transport, answer)
+
+    def list(
+        self,
+        *,
+        owner: str | None = None,
+        template: str | None = None,
+        phase: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator["Workspace"]:
+        """Newest first, fetched as one iterates."""
+        query: Query = {
+            "owner": owner,
+            "template": template,
+            "phase": phase,
+            "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+        }
+        for answer in items(self._transport, Page[WorkspaceAnswer], "/workspaces", query):
+            yield Workspace(self._transport, answer)
+
+    def delete(self, ref: str) -> None:
+        """Ask for it to be gone; repeating it is fine. What it kept is lost."""
+        self._transport.send("DELETE", path_of(ref))
+
+
+class Workspace:
+    """One workspace as last seen: attributes are of the last answer, `refresh` asks again."""
+
+    def __init__(
+        self, transport: Transport, info: WorkspaceAnswer, *, created: bool = False
+    ) -> None:
+        self._transport = transport
+        self._created = created
+        self._path = path_of(info.id)
+        self.info = info
+        """Everything that the server says about it."""
+        self.files = Files(transport, self._path)
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.info.owner}/{self.info.name} {self.info.phase}>"
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def owner(self) -> str:
+        return self.info.owner
+
+    @property
+    def template(self) -> str:
+        return self.info.template
+
+    @property
+    def phase(self) -> str:
+        """`running`, `stopped`, …"""
+        return self.info.phase
+
+    @property
+    def reason(self) -> str:
+        """Why it is in that phase, in a sentence."""
+        return self.info.reason
+
+    @property
+    def health(self) -> str:
+        """`ok`, `starting`, or `degraded: ` and what went wrong."""
+        return self.info.health
+
+    def __enter__(self) -> "Workspace":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Delete it, if it is one that `create` made and not one that was there."""
+        if self._created:
+            self.delete()
+
+    def refresh(self) -> "Workspace":
+        self.info = self._transport.get(WorkspaceAnswer, self._path)
+        return self
+
+    def start(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "Workspace":
+        return self._ask("start", Goal.READY if wait else None, timeout_s)
+
+    def stop(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "Workspace":
+        """Files in its home stay; an ephemeral one is deleted."""
+        return self._ask("stop", Goal.STOPPED if wait else None, timeout_s)
+
+    def restart(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "Workspace":
+        """Stop and start; also applies changes that wait for a restart."""
+        return self._ask("restart", Goal.READY if wait else None, timeout_s)
+
+    def pause(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "Workspace":
+        """Keep memory and processes, use no CPU. Raises Unsupported where that cannot be."""
+        return self._ask("pause", Goal.PAUSED if wait else None, timeout_s)
+
+    def resume(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "Workspace":
+        return self._ask("resume", Goal.RUNNING if wait else None, timeout_s)
+
+    def delete(self, *, wait: bool = False, timeout_s: float = TIMEOUT_S) -> None:
+        """Everything in it is lost. Repeating it is fine, also when it is gone already."""
+        try:
+            self._transport.send("DELETE", self._path)
+        except NotFound:
+            return
+        if wait:
+            self.wait(Goal.DELETED, timeout_s=timeout_s)
+
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: str | Never | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        template_version: int | None = None,
+    ) -> "Workspace":
+        """Only what is given changes. What needs a restart says so in `health` or `reason`."""
+        change = request(
+            WorkspaceChange,
+            {
+                "name": name,
+                "labels": labels,
+                "ttl": ttl if isinstance(ttl, str) else None,
+                "parameters": parameters,
+                "template_version": template_version,
+            },
+        )
+        if isinstance(ttl, Never):
+            # Set, and null: that is how JSON takes something away.
+            change = change.model_copy(update={"ttl": None})
+        self.info = self._transport.patch(WorkspaceAnswer, self._path, change)
+        return self
+
+    def wait(self, goal: Goal | str = Goal.READY, *, timeout_s: float = TIMEOUT_S) -> "Workspace":
+        """Until it is there; READY means that its clone and scripts are over as well.
+
+        Raises WorkspaceFailed when it will not come there, WaitTimeout after the time.
+        """
+        for _ in self.changes(goal, timeout_s=timeout_s):
+            pass
+        return self
+
+    def changes(
+        self, goal: Goal | str = Goal.READY, *, timeout_s: float = TIMEOUT_S
+    ) -> Iterator[WorkspaceAnswer]:
+        """Like `wait`, and gives each state that was seen on the way."""
+        goal = Goal(goal)
+        deadline = time.monotonic() + timeout_s
+        seen: WorkspaceAnswer | None = self.info
+        delay = 0.0
+        yield self.info
+        while not arrived(seen, goal):
+            if time.monotonic() > deadline:
+                raise WaitTimeout(
+                    f"workspace {self.name!r} is {self.phase} after {timeout_s:.0f} s, "
+                    f"not {goal}: {self.reason or 'no reason is known'}"
+                )
+            delay = pause(delay)
+            sleep(delay)
+            seen = self._look()
+            if seen is not None and seen != self.info:
+                self.info = seen
+                delay = 0.0
+                yield seen
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        timeout: str | None = None,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
+        check: bool = False,
+    ) -> ExecResult:
+        """Run a command to its end; a text is a line for the user's shell.
+
+        With `on_stdout` or `on_stderr` output is handed over as it arrives. With `check` a code
+        other than 0 raises CommandFailed. `timeout` (`"90s"`) kills all that it started.
+        """
+        body = exec_request(command, cwd=cwd, env=env, user=user, stdin=stdin, timeout=timeout)
+        path = f"{self._path}/exec"
+        if on_stdout is None and on_stderr is None:
+            result = execs.run(self._transport, path, body)
+        else:
+            result = execs.run_streamed(self._transport, path, body, on_stdout, on_stderr)
+        return result.check() if check else result
+
+    def process(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        terminal: Terminal | None = None,
+    ) -> AbstractContextManager[Process]:
+        """A command with live stdin, as bytes; in a PTY if `terminal` is given."""
+        body = process_request(command, cwd=cwd, env=env, user=user, terminal=terminal)
+        return execs.process(self._transport, f"{self._path}/exec", body)
+
+    def logs(self, *, follow: bool = False) -> Iterator[LogLine]:
+        """Lines of the build, the start-up and the agent; with `follow` also those to come."""
+        return logs(self._transport, f"{self._path}/logs", follow_on=follow)
+
+    def events(self, *, after: int | None = None) -> Iterator[Event]:
+        """What happened to it so far."""
+        path, query = f"{self._path}/events", {"after": after}
+        return items(self._transport, Page[Event], path, query)
+
+    def follow_events(self, *, after: int | None = None) -> Iterator[Event]:
+        """What happens to it, as it happens. Never ends."""
+        for event in follow(self._transport, f"{self._path}/events", {"after": after}):
+            yield read(Event, event.data)
+
+    def ports(self) -> tuple[Port, ...]:
+        """TCP ports that something in it listens on."""
+        answer = self._transport.get(Ports, f"{self._path}/ports")
+        return tuple(answer.items)
+
+    def _ask(self, verb: str, goal: Goal | None, timeout_s: float) -> "Workspace":
+        self.info = self._transport.post(WorkspaceAnswer, f"{self._path}/{verb}")
+        return self if goal is None else self.wait(goal, timeout_s=timeout_s)
+
+    def _look(self) -> WorkspaceAnswer | None:
+        try:
+            return self._transport.get(WorkspaceAnswer, self._path)
+        except NotFound:
+            return None
+
+
+def path_of(ref: str) -> str:
+    return f"/workspaces/{quote(ref, safe='')}"
