@@ -7,7 +7,7 @@ RE2 has no backtracking: time is linear in the text, memory is bounded, and what
 from functools import lru_cache
 from typing import Any, Final
 
-import re2
+import re2  # pyright: ignore[reportMissingTypeStubs]
 
 PATTERN_MAX: Final = 500
 MEMORY_MAX: Final = 1 << 20

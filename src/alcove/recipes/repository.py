@@ -47,6 +47,9 @@ def normalise(text: str) -> str:
         raise ValueError("names a host and no repository on it")
     if any(unquote(part) in (".", "..") for part in path.split("/")):
         raise ValueError("has . or .. in its path")
+    if not unquote(path, errors="replace").isprintable():
+        # Git undoes the % form before it speaks to credential helpers, line by line.
+        raise ValueError("has a control character in its path, in % form")
     return f"{scheme}://{_authority(authority)}/{path}"
 
 

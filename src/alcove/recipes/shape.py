@@ -22,6 +22,22 @@ class Bad:
 BAD: Final = Bad()
 
 
+class Part(dict[str, Any]):
+    """What a table read, and the node that it read it from."""
+
+    def __init__(self, values: Mapping[str, object], node: Node) -> None:
+        super().__init__(values)
+        self.node = node
+
+    def line(self, *path: str | int) -> int:
+        """Of the value at the path, or of the nearest one above it."""
+        return self.node.at(*path).line
+
+    def names(self, name: str) -> bool:
+        """Whether the field stands there, fine or not."""
+        return isinstance(self.node.value, dict) and name in self.node.value
+
+
 class Shape(Protocol):
     def read(self, node: Node, path: str, report: Report) -> object:
         """The plain value, or BAD after reporting why. Parts at fault are left out of it."""
@@ -258,24 +274,30 @@ class Table:
     """Names with a meaning to come; the message says so."""
 
     def read(self, node: Node, path: str, report: Report) -> object:
-        if not isinstance(node.value, dict):
-            return _bad(node, path, report, f"expected fields, got {_kind(node)}")
-        below = f"{path}." if path else ""
-        fine = self._presence(node, node.value, path, report)
+        part, complete = self.read_part(node, path, report)
+        return part if complete else BAD
+
+    def read_part(self, node: Node, path: str, report: Report) -> tuple[Part, bool]:
+        """What is fine of it, and whether everything that it must have is."""
         read: dict[str, object] = {}
+        if not isinstance(node.value, dict):
+            _bad(node, path, report, f"expected fields, got {_kind(node)}")
+            return Part(read, node), False
+        below = f"{path}." if path else ""
+        complete = self._presence(node, node.value, path, report)
         for name, child in node.value.items():
             if name in self.fields:
                 value = self.fields[name].shape.read(child, below + name, report)
                 if value is not BAD:
                     read[name] = value
                 elif self.fields[name].required or name in self.exactly_one:
-                    fine = False
+                    complete = False
             elif name in self.later:
                 report.error(child.line, below + name, "is not supported yet")
             else:
                 near = did_you_mean(name, self.fields)
                 report.error(child.line, below + _named(name), f"there is no such field{near}")
-        return read if fine else BAD
+        return Part(read, node), complete
 
     def _presence(
         self, node: Node, members: Mapping[str, Node], path: str, report: Report

@@ -59,7 +59,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def _qualified(name: str) -> str:
-    """With registry, by the rule of every container tool: `python` is `docker.io/library/python`."""
+    """With its registry: `python` is `docker.io/library/python`, as to every container tool."""
     first, slash, _ = name.partition("/")
     if slash and (first == "localhost" or any(c in first for c in ".:")):
         return name
