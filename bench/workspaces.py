@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def _create_and_echo(client: Client) -> str:
 
 
 @contextmanager
-def _running(client: Client) -> Iterator[str]:
+def _running(client: Client) -> Generator[str]:
     body = {"template": "base", "ephemeral": True, "network": {"mode": "none"}}
     made = client.call("POST", "/workspaces?wait=30s", body)
     try:
@@ -89,7 +89,7 @@ def _hundred(instance: Instance, workspace: str, errors: list[BaseException]) ->
 
 
 @contextmanager
-def _bundle(instance: Instance) -> Iterator[Path]:
+def _bundle(instance: Instance) -> Generator[Path]:
     """An ordinary runc bundle whose root file system is the image of template `base`."""
     with tempfile.TemporaryDirectory() as name:
         bundle = Path(name)
@@ -125,7 +125,7 @@ def _runc(bundle: Path, name: str) -> None:
 
 
 @contextmanager
-def _docker_image(rootfs: Path) -> Iterator[str]:
+def _docker_image(rootfs: Path) -> Generator[str]:
     """The same files as a Docker image, or "" where no daemon answers."""
     if (
         shutil.which("docker") is None
