@@ -3,7 +3,7 @@
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class Figure:
     samples: Sequence[float]
     goal: str
     met: bool | None
-    floors: dict[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+    floors: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
 
     def quantile(self, share: float) -> float:
         return quantile(self.samples, share)
