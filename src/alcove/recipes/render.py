@@ -238,7 +238,8 @@ class _Rendering:
             values[parameter.name] = parameters.coerce(parameter, value, strings=False)
             self._said[parameter.name] = said
         except ValueError as error:
-            self._error(said, str(error))
+            same = said in (parameter.name, parameters.field(parameter.name))
+            self._error(said, str(error) if same else f"as {parameter.name}: {error}")
             values.pop(parameter.name, None)
 
     def _limit(
