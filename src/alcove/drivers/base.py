@@ -107,6 +107,17 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class Pausable(Protocol):
+    """For a driver whose capabilities say `pause`."""
+
+    async def pause(self, workspace: WorkspaceId, handle: Handle) -> None:
+        """Freeze what is READY; memory and processes are kept."""
+        ...
+
+    async def resume(self, workspace: WorkspaceId, handle: Handle) -> None: ...
+
+
+@runtime_checkable
 class Metered(Protocol):
     async def usage(self, workspaces: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, Usage]:
         """What each used so far; workspaces that are not there are left out."""

@@ -6,14 +6,13 @@ that slept through its lease changes nothing when it wakes.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from alcove.model.workspace import Handle, LeaseToken, Phase, Workspace
+from alcove.model.workspace import LeaseToken, Phase, Workspace, WorkspaceId
 from alcove.store.db import Tx
 from alcove.store.rows import dump_handle, load_workspace
 from alcove.store.schema import leases, workspaces
@@ -49,32 +48,16 @@ async def lease_due(
     return [load_workspace(row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a step came to; every field is the new value."""
-
-    phase: Phase
-    reason: str
-    handle: Handle | None
-    boot: str | None
-    retire_boot: str | None
-    failures: int
-    health: str
-    started_at: datetime | None
-    stop_at: datetime | None
-    check_at: datetime
-    leftovers: tuple[str, ...] = ()
-
-
 async def settle(
     tx: Tx,
     before: Workspace,
-    outcome: Outcome,
+    after: Workspace,
     *,
     token: LeaseToken,
     keep_until: datetime | None,
+    leftovers: Sequence[str] = (),
 ) -> Workspace | None:
-    """Write the outcome of a step; keep the lease until then, or give it back.
+    """Write what a step changed; keep the lease until then, or give it back.
 
     Answers the row as it is now (a person may have asked for something else meanwhile), or None,
     having written nothing, if the lease was lost: then our result is stale.
@@ -84,26 +67,24 @@ async def settle(
     unasked = workspaces.c.generation == before.generation
     # What was not changed by this step is left alone, since others may write it too.
     values: dict[str, Any] = {
-        "phase": outcome.phase,
-        "handle": dump_handle(outcome.handle),
-        "boot": outcome.boot,
-        "started_at": outcome.started_at,
-        "stop_at": outcome.stop_at,
-        "failures": case((unasked, outcome.failures), else_=workspaces.c.failures),
-        "check_at": case((unasked, outcome.check_at), else_=workspaces.c.check_at),
+        "phase": after.phase,
+        "handle": dump_handle(after.handle),
+        "boot": after.boot,
+        "started_at": after.started_at,
+        "stop_at": after.stop_at,
+        "failures": case((unasked, after.failures), else_=workspaces.c.failures),
+        "check_at": case((unasked, after.check_at), else_=workspaces.c.check_at),
         "lease_token": None if keep_until is None else token,
         "lease_expires_at": keep_until,
     }
-    if outcome.reason != before.reason:
-        values["reason"] = case((unasked, outcome.reason), else_=workspaces.c.reason)
-    if outcome.retire_boot != before.retire_boot:
-        values["retire_boot"] = case(
-            (unasked, outcome.retire_boot), else_=workspaces.c.retire_boot
-        )
-    if outcome.health != before.health:
-        values["health"] = outcome.health
-    if outcome.leftovers:
-        values["leftovers"] = json.dumps(outcome.leftovers)
+    for name in ("reason", "retire_boot"):
+        if getattr(after, name) != getattr(before, name):
+            column = workspaces.c[name]
+            values[name] = case((unasked, getattr(after, name)), else_=column)
+    if after.health != before.health:
+        values["health"] = after.health
+    if leftovers:
+        values["leftovers"] = json.dumps(list(leftovers))
     done = (
         update(workspaces)
         .where(workspaces.c.id == before.id, workspaces.c.lease_token == token)
@@ -114,9 +95,38 @@ async def settle(
     return None if row is None else load_workspace(row)
 
 
-async def hold(
-    tx: Tx, name: str, *, token: LeaseToken, now: datetime, lease: timedelta
-) -> bool:
+async def renew(
+    tx: Tx, tokens: Sequence[LeaseToken], *, now: datetime, until: datetime
+) -> frozenset[WorkspaceId]:
+    """Keep the leases that are still ours; one that has ended is not taken back."""
+    kept = (
+        update(workspaces)
+        .where(workspaces.c.lease_token.in_(tokens), workspaces.c.lease_expires_at >= now)
+        .values(lease_expires_at=until)
+        .returning(workspaces.c.id)
+    )
+    return frozenset(WorkspaceId(row.id) for row in await tx.execute(kept))
+
+
+async def give_back(tx: Tx, id: WorkspaceId, *, token: LeaseToken) -> None:
+    """End a lease early, nothing being settled."""
+    await tx.execute(
+        update(workspaces)
+        .where(workspaces.c.id == id, workspaces.c.lease_token == token)
+        .values(lease_token=None, lease_expires_at=None)
+    )
+
+
+async def give_back_all(tx: Tx) -> None:
+    """End every lease: for a database that only this server uses, when it starts."""
+    await tx.execute(
+        update(workspaces)
+        .where(workspaces.c.lease_token.is_not(None))
+        .values(lease_token=None, lease_expires_at=None)
+    )
+
+
+async def hold(tx: Tx, name: str, *, token: LeaseToken, now: datetime, lease: timedelta) -> bool:
     """Take or renew a duty. Answers whether it is ours until `now + lease`."""
     taken = (
         update(leases)

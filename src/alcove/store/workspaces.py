@@ -3,14 +3,17 @@
 What the reconciler and the timers need is in `leases.py` and `duties.py`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.functions import count
 
+from alcove.model.errors import Conflict
 from alcove.model.workspace import (
     Desired,
     Lifetime,
@@ -29,6 +32,9 @@ from alcove.store.rows import (
     load_workspace,
 )
 from alcove.store.schema import users, workspaces
+
+_LIVE_NAME: Final = re.compile(r"uq_workspaces_live_name|workspaces\.owner, workspaces\.name")
+"""How PostgreSQL and SQLite name the index of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,20 @@ class Position:
     id: str
 
 
-async def add(tx: Tx, workspace: Workspace) -> None:
-    await tx.execute(insert(workspaces).values(**dump_workspace(workspace)))
+async def add(tx: Tx, workspace: Workspace, *, request: str = "{}") -> None:
+    """`request`: what its owner asked for, as JSON. Raises Conflict when the name is taken."""
+    try:
+        await tx.execute(insert(workspaces).values(**dump_workspace(workspace), request=request))
+    except IntegrityError as error:
+        if _LIVE_NAME.search(str(error.orig)):
+            raise Conflict(f"there is already a workspace named {workspace.name}") from error
+        raise
+
+
+async def request_of(tx: Tx, id: WorkspaceId) -> str:
+    return (
+        await tx.execute(select(workspaces.c.request).where(workspaces.c.id == id))
+    ).scalar_one()
 
 
 async def get(tx: Tx, id: WorkspaceId) -> Workspace | None:
@@ -92,26 +110,23 @@ async def find(
     query = select(workspaces).where(*_matching(tx, filters))
     if after is not None:
         here = tuple_(workspaces.c.created_at, workspaces.c.id)
-        edge = tuple_(
-            literal(after.created_at, workspaces.c.created_at.type), literal(after.id)
-        )
+        edge = tuple_(literal(after.created_at, workspaces.c.created_at.type), literal(after.id))
         query = query.where(here < edge)
     query = query.order_by(workspaces.c.created_at.desc(), workspaces.c.id.desc()).limit(limit)
     return [load_workspace(row) for row in await tx.execute(query)]
 
 
 async def count_live(tx: Tx, *, owner: UserId) -> int:
+    """How many the owner has. Until the transaction ends, nobody else adds to them."""
+    # NO KEY UPDATE: a plain FOR UPDATE would wait for every insert that refers to the user.
+    turn = select(users.c.id).where(users.c.id == owner).with_for_update(key_share=True)
+    await tx.execute(turn)
     live = (
         select(count(literal(1)))
         .select_from(workspaces)
         .where(workspaces.c.owner == owner, workspaces.c.phase != Phase.DELETED)
     )
     return (await tx.execute(live)).scalar_one()
-
-
-async def owner_names(tx: Tx, owners: Sequence[UserId]) -> Mapping[UserId, str]:
-    found = await tx.execute(select(users.c.id, users.c.name).where(users.c.id.in_(set(owners))))
-    return {UserId(row.id): row.name for row in found}
 
 
 async def want(
@@ -161,6 +176,7 @@ class Revision:
     lifetime: Lifetime
     expires_at: datetime | None
     reason: str
+    request: str
 
 
 async def revise(
@@ -181,13 +197,19 @@ async def revise(
             lifetime=dump_lifetime(revision.lifetime),
             expires_at=revision.expires_at,
             reason=revision.reason,
+            request=revision.request,
             generation=workspaces.c.generation + 1,
             failures=0,
             check_at=now,
         )
         .returning(*workspaces.c)
     )
-    row = (await tx.execute(changed)).one_or_none()
+    try:
+        row = (await tx.execute(changed)).one_or_none()
+    except IntegrityError as error:
+        if _LIVE_NAME.search(str(error.orig)):
+            raise Conflict(f"there is already a workspace named {revision.name}") from error
+        raise
     return None if row is None else load_workspace(row)
 
 

@@ -1,0 +1,81 @@
+"""The object graph that every verb is given. Built once, by the composition root."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from alcove.clock import Clock, system_clock
+from alcove.config import Settings
+from alcove.core.agent import Agents
+from alcove.core.bus import EVENTS, Bus
+from alcove.core.gate import Gate
+from alcove.core.journal import Journal
+from alcove.core.metrics import Metrics
+from alcove.drivers.base import Capabilities, Driver
+from alcove.store.db import Database
+
+CAPABILITIES_FOR: Final = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class Offers:
+    """The last answer of the driver about its capabilities."""
+
+    answer: Capabilities | None = None
+    until: datetime | None = None
+
+    async def get(self, driver: Driver, now: datetime) -> Capabilities:
+        if self.answer is None or self.until is None or now >= self.until:
+            self.answer = await driver.capabilities()
+            self.until = now + CAPABILITIES_FOR
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What verbs, the reconciler and the timers share. No verb keeps state of its own."""
+
+    db: Database
+    driver: Driver
+    clock: Clock
+    settings: Settings
+    bus: Bus
+    agents: Agents
+    secret: bytes
+    metrics: Metrics = field(default_factory=Metrics)
+    journal: Journal = field(default_factory=Journal)
+    offers: Offers = field(default_factory=Offers)
+    gate: Gate = field(default_factory=Gate)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        settings: Settings,
+        driver: Driver,
+        secret: bytes,
+        db: Database | None = None,
+        clock: Clock = system_clock,
+    ) -> "Core":
+        """Wire the parts together. Nothing is opened or started yet."""
+        bus = Bus()
+        db = db if db is not None else Database(settings.database)
+        db.on_events = lambda: bus.wake(EVENTS)
+        return cls(
+            db=db,
+            driver=driver,
+            clock=clock,
+            settings=settings,
+            bus=bus,
+            agents=Agents(driver, secret=secret),
+            secret=secret,
+        )
+
+    async def capabilities(self) -> Capabilities:
+        """What the driver can do here; asked again now and then, since hosts change."""
+        return await self.offers.get(self.driver, self.clock())
+
+    async def aclose(self) -> None:
+        """Close connections. Call it after the tasks of the core have ended."""
+        await self.agents.aclose()
+        await self.db.aclose()

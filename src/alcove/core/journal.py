@@ -1,0 +1,108 @@
+"""Events and last uses that are written a moment after the answer is sent.
+
+For what is frequent and changes nothing else (an exec, a file read): its event must not cost the
+caller a transaction. The queue is bounded; when it is full, `record` waits, so that nothing is
+dropped. An orderly stop writes all of it; a `kill -9` may lose what was recorded in the last
+fraction of a second (`FLUSH_S`). Changes of state never go this way.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from alcove.model.errors import Unavailable
+from alcove.model.event import NewEvent
+from alcove.model.workspace import WorkspaceId
+from alcove.store import events, workspaces
+
+if TYPE_CHECKING:
+    from alcove.core.app import Core
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX: Final = 10_000
+BATCH_MAX: Final = 200
+FLUSH_S: Final = 0.2
+RETRY_S: Final = 1.0
+TOUCH_S: Final = 30.0
+"""A workspace's last use is written at most this often."""
+
+
+class Journal:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._waiting: list[NewEvent] = []
+        self._used: dict[WorkspaceId, datetime] = {}
+        self._written: dict[WorkspaceId, datetime] = {}
+        self._work = anyio.Event()
+        self._room = anyio.Event()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def record(self, event: NewEvent) -> None:
+        """Have it written soon. Waits while the queue is full."""
+        while len(self._waiting) >= WAITING_MAX:
+            self._room = anyio.Event()
+            await self._room.wait()
+        self._waiting.append(event)
+        self._work.set()
+
+    def used(self, workspace: WorkspaceId, at: datetime) -> None:
+        """Note that somebody uses it; costs no transaction most of the time."""
+        written = self._written.get(workspace)
+        if written is None or (at - written).total_seconds() >= TOUCH_S:
+            self._used[workspace] = at
+            self._work.set()
+
+    async def run(self, core: "Core") -> None:
+        """Write until cancelled, and then what is left."""
+        try:
+            while True:
+                await self._work.wait()
+                await anyio.sleep(FLUSH_S)
+                await self._flush_patiently(core)
+        finally:
+            with anyio.move_on_after(10, shield=True):
+                await self._flush_patiently(core, attempts=5)
+
+    async def flush(self, core: "Core") -> None:
+        """Write all that waits now."""
+        self._work = anyio.Event()
+        while self._waiting or self._used:
+            batch = self._waiting[:BATCH_MAX]
+            await self._write(core, batch)
+            del self._waiting[: len(batch)]
+            core.metrics.journal_waiting.set(len(self._waiting))
+            self._room.set()
+
+    async def _flush_patiently(self, core: "Core", attempts: float = math.inf) -> None:
+        while attempts > 0:
+            attempts -= 1
+            try:
+                await self.flush(core)
+            except Unavailable as error:
+                log.warning("%d events wait: %s", len(self._waiting), error)
+                await anyio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _write(self, core: "Core", batch: Sequence[NewEvent]) -> None:
+        used, now = dict(self._used), core.clock()
+        async with core.db.transaction() as tx:
+            if used:
+                await workspaces.touch(tx, used)
+            if batch:
+                await events.append(tx, now, *batch)
+        for id, at in used.items():
+            if self._used.get(id) == at:
+                del self._used[id]
+        if len(self._written) > WAITING_MAX:
+            self._written.clear()
+        self._written |= used

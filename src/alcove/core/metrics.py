@@ -1,0 +1,90 @@
+"""What Prometheus reads. One registry per Core, so that two in one process do not mix."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from alcove.model.workspace import Phase
+
+_PROVISION: Final = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
+_VERBS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 45)
+_LAG: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30, 120)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    registry: CollectorRegistry = field(
+        default_factory=lambda: CollectorRegistry(auto_describe=True)
+    )
+    phases: Gauge = field(init=False)
+    leaks: Gauge = field(init=False)
+    provision: Histogram = field(init=False)
+    verbs: Histogram = field(init=False)
+    failures: Counter = field(init=False)
+    lag: Histogram = field(init=False)
+    decisions: Counter = field(init=False)
+    orphans: Counter = field(init=False)
+    journal_waiting: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = {
+            "phases": Gauge(
+                "alcove_workspaces", "Workspaces by phase.", ["phase"], registry=self.registry
+            ),
+            "leaks": Gauge(
+                "alcove_leaked_runtimes",
+                "Things of ours on the host that no live workspace owns.",
+                registry=self.registry,
+            ),
+            "provision": Histogram(
+                "alcove_provision_seconds",
+                "From the request to the first time a workspace runs.",
+                buckets=_PROVISION,
+                registry=self.registry,
+            ),
+            "verbs": Histogram(
+                "alcove_driver_verb_seconds",
+                "How long the driver took.",
+                ["verb", "outcome"],
+                buckets=_VERBS,
+                registry=self.registry,
+            ),
+            "failures": Counter(
+                "alcove_workspace_failures_total",
+                "Steps of workspaces that failed.",
+                ["verb"],
+                registry=self.registry,
+            ),
+            "lag": Histogram(
+                "alcove_reconcile_lag_seconds",
+                "From when a workspace was due until a server took it.",
+                buckets=_LAG,
+                registry=self.registry,
+            ),
+            "decisions": Counter(
+                "alcove_timer_decisions_total",
+                "What timers decided.",
+                ["decision"],
+                registry=self.registry,
+            ),
+            "orphans": Counter(
+                "alcove_orphans_removed_total",
+                "Runtimes without a record that the sweeper removed.",
+                registry=self.registry,
+            ),
+            "journal_waiting": Gauge(
+                "alcove_journal_waiting_events",
+                "Events that wait to be written.",
+                registry=self.registry,
+            ),
+        }
+        for name, metric in made.items():
+            object.__setattr__(self, name, metric)
+
+    def render(self, phases: dict[Phase, int]) -> bytes:
+        """The text form; `phases` is counted when it is asked for."""
+        for phase in Phase:
+            if phase is not Phase.DELETED:
+                self.phases.labels(phase=phase.value).set(phases.get(phase, 0))
+        return generate_latest(self.registry)

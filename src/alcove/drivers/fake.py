@@ -1,0 +1,213 @@
+"""A driver that runs nothing and takes no time. Tests, benchmarks and demos script it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from alcove.drivers.base import (
+    ByteStream,
+    Capabilities,
+    ImageStatus,
+    Leftover,
+    Removal,
+    Usage,
+)
+from alcove.drivers.fake_agent import FakeAgent
+from alcove.model.errors import DriverError
+from alcove.model.image import Image
+from alcove.model.workspace import (
+    Handle,
+    Isolation,
+    NetworkMode,
+    Observation,
+    Observed,
+    Spec,
+    WorkspaceId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeRuntime:
+    """What is there of one workspace."""
+
+    state: Observed
+    boot: str
+    spec: Spec
+    control_key: str
+    agent: FakeAgent
+    detail: str = ""
+
+
+async def _at_once(_verb: str, _workspace: WorkspaceId) -> None:
+    return None
+
+
+@dataclass
+class FakeDriver:
+    """Every verb is recorded in `calls` and may be made to fail, hang or be blind."""
+
+    name: str = "fake"
+    runtimes: dict[WorkspaceId, FakeRuntime] = field(
+        default_factory=dict[WorkspaceId, FakeRuntime]
+    )
+    calls: list[tuple[str, WorkspaceId]] = field(default_factory=list[tuple[str, WorkspaceId]])
+    fail_next: int = 0
+    """How many of the next verbs raise `failure`."""
+    failure: Exception = field(default_factory=lambda: DriverError("scripted", retry=True))
+    blind: bool = False
+    """Whether `observe` answers UNKNOWN."""
+    building: str | None = None
+    """While set, `create` only begins, and `observe` says CREATING with this sentence."""
+    begun: set[WorkspaceId] = field(default_factory=set[WorkspaceId])
+    before: Callable[[str, WorkspaceId], Awaitable[None]] = _at_once
+    """Runs before each verb takes effect; a test may wait or raise there."""
+    after: Callable[[str, WorkspaceId], Awaitable[None]] = _at_once
+    leave: tuple[str, ...] = ()
+    """What the next `destroy` cannot remove."""
+    remains: dict[WorkspaceId, tuple[str, ...]] = field(
+        default_factory=dict[WorkspaceId, tuple[str, ...]]
+    )
+    usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
+    image_states: dict[str, ImageStatus] = field(default_factory=dict[str, ImageStatus])
+    collected: list[str] = field(default_factory=list[str])
+    boots: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def capabilities(self) -> Capabilities:
+        return Capabilities(
+            isolation=frozenset({Isolation.CONTAINER}),
+            networks=frozenset({NetworkMode.NONE, NetworkMode.OPEN}),
+            pause=True,
+            snapshot=False,
+            absent={
+                "gvisor": "the fake driver has no sandboxed kernel; use isolation container",
+                "microvm": "the fake driver has no virtual machines; use isolation container",
+                "allowlist": "network mode allowlist is not enforced yet; use none or open",
+            },
+        )
+
+    async def observe(self, workspace: WorkspaceId, handle: Handle | None) -> Observation:
+        if self.blind:
+            return Observation(Observed.UNKNOWN, handle, detail="the driver is blind")
+        runtime = self.runtimes.get(workspace)
+        if runtime is None and workspace in self.begun and self.building is not None:
+            return Observation(Observed.CREATING, _handle(workspace), detail=self.building)
+        if runtime is None:
+            return Observation(Observed.ABSENT, None)
+        return Observation(runtime.state, _handle(workspace), runtime.boot, runtime.detail)
+
+    async def create(self, workspace: WorkspaceId, spec: Spec, *, control_key: str) -> Handle:
+        await self._verb("create", workspace)
+        if self.building is not None:
+            self.begun.add(workspace)
+            return _handle(workspace)
+        self.begun.discard(workspace)
+        if workspace not in self.runtimes:
+            self.runtimes[workspace] = self._booted(spec, control_key)
+        await self.after("create", workspace)
+        return _handle(workspace)
+
+    async def start(
+        self, workspace: WorkspaceId, handle: Handle, spec: Spec, *, control_key: str
+    ) -> Handle:
+        await self._verb("start", workspace)
+        if self._there(workspace).state is not Observed.READY:
+            self.runtimes[workspace] = self._booted(spec, control_key)
+        await self.after("start", workspace)
+        return handle
+
+    async def stop(self, workspace: WorkspaceId, handle: Handle, *, grace_s: float) -> None:
+        await self._verb("stop", workspace)
+        if workspace in self.runtimes:
+            self.end(workspace)
+        await self.after("stop", workspace)
+
+    async def pause(self, workspace: WorkspaceId, handle: Handle) -> None:
+        await self._verb("pause", workspace)
+        self.runtimes[workspace] = replace(self._there(workspace), state=Observed.PAUSED)
+
+    async def resume(self, workspace: WorkspaceId, handle: Handle) -> None:
+        await self._verb("resume", workspace)
+        self.runtimes[workspace] = replace(self._there(workspace), state=Observed.READY)
+
+    async def destroy(self, workspace: WorkspaceId, handle: Handle | None) -> Removal:
+        await self._verb("destroy", workspace)
+        self.runtimes.pop(workspace, None)
+        self.begun.discard(workspace)
+        self.remains.pop(workspace, None)
+        if self.leave:
+            self.remains[workspace] = self.leave
+        await self.after("destroy", workspace)
+        return Removal(left=self.leave)
+
+    @asynccontextmanager
+    async def connect(
+        self, workspace: WorkspaceId, handle: Handle, *, port: int
+    ) -> AsyncGenerator[ByteStream]:
+        runtime = self.runtimes.get(workspace)
+        if runtime is None or runtime.state is not Observed.READY:
+            raise DriverError(f"workspace {workspace} is not running", retry=True)
+        stream = runtime.agent.connect()
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
+
+    async def usage(self, workspaces: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, Usage]:
+        idle = Usage(0, 8, 1024, 1, 1024, 0, 0, 1, 0)
+        return {id: self.usages.get(id, idle) for id in workspaces if id in self.runtimes}
+
+    async def inventory(self) -> Sequence[Leftover]:
+        there = [Leftover(id, ("runtime",)) for id in self.runtimes]
+        return [*there, *(Leftover(id, what) for id, what in self.remains.items())]
+
+    async def pin(self, reference: str) -> tuple[str, str]:
+        if "missing" in reference:
+            raise DriverError(f"{reference}: the registry has no such image", retry=False)
+        return reference.rsplit(":", 1)[0], "sha256:" + "0" * 64
+
+    async def prepare(self, image: Image) -> ImageStatus:
+        return self.image_states.setdefault(image.key, ImageStatus(image.key, "ready", "", 100))
+
+    async def images(self) -> Sequence[ImageStatus]:
+        return list(self.image_states.values())
+
+    async def collect(self, keep: Sequence[str]) -> Sequence[str]:
+        gone = [key for key in self.image_states if key not in set(keep)]
+        for key in gone:
+            del self.image_states[key]
+        self.collected += gone
+        return gone
+
+    async def image_log(self, key: str) -> str:
+        return f"image {key}: nothing to build\n"
+
+    def end(self, workspace: WorkspaceId, detail: str = "") -> None:
+        """The runtime ends, as if by itself."""
+        there = self._there(workspace)
+        there.agent.cut()
+        self.runtimes[workspace] = replace(there, state=Observed.EXITED, detail=detail)
+
+    def vanish(self, workspace: WorkspaceId) -> None:
+        """Somebody removes it from outside, files and all."""
+        del self.runtimes[workspace]
+
+    def _booted(self, spec: Spec, control_key: str) -> FakeRuntime:
+        boot = f"boot-{next(self.boots)}"
+        return FakeRuntime(Observed.READY, boot, spec, control_key, FakeAgent(control_key))
+
+    def _there(self, workspace: WorkspaceId) -> FakeRuntime:
+        if workspace not in self.runtimes:
+            raise DriverError(f"there is nothing of workspace {workspace}", retry=True)
+        return self.runtimes[workspace]
+
+    async def _verb(self, verb: str, workspace: WorkspaceId) -> None:
+        self.calls.append((verb, workspace))
+        await self.before(verb, workspace)
+        if self.fail_next > 0:
+            self.fail_next -= 1
+            raise self.failure
+
+
+def _handle(workspace: WorkspaceId) -> Handle:
+    return Handle(driver="fake", version=1, data=workspace)
