@@ -9,6 +9,7 @@ import (
 	"alcove.dev/agent/internal/config"
 	"alcove.dev/agent/internal/control"
 	"alcove.dev/agent/internal/envd"
+	"alcove.dev/agent/internal/filesystem"
 	"alcove.dev/agent/internal/identity"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/reaper"
@@ -45,6 +46,11 @@ func assemble(settings config.Config) (*agent, error) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	(&envd.Processes{Table: table}).Routes(routes.For(server.ForClients))
+	files := &filesystem.Files{Users: users}
+	(&envd.Filesystem{Files: files, Watchers: filesystem.NewRegistry(), Table: table}).Routes(routes.For(server.ForClients))
+	content := &envd.Content{Files: files, Table: table, Meter: meter}
+	content.Routes(routes.For(server.ForFiles))
+	routes.HandleFunc(server.ForClients, "POST /files/compose", content.Compose)
 	routes.Handle(server.ForControl, "POST /init", &control.Init{Table: table, SetToken: guard.SetToken})
 	routes.Handle(server.ForControl, "POST /alcove/exec", &stream.Exec{Table: table})
 	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{Table: table, Meter: meter})

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"alcove.dev/agent/internal/connect"
+	"alcove.dev/agent/internal/filesystem"
 	"alcove.dev/agent/internal/identity"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/reaper"
@@ -28,6 +29,14 @@ var codes = []struct {
 	{process.ErrNoPTY, connect.FailedPrecondition},
 	{process.ErrNoStdin, connect.FailedPrecondition},
 	{reaper.ErrGone, connect.NotFound},
+	{filesystem.ErrTooManyEntries, connect.ResourceExhausted},
+	{filesystem.ErrTooManyWatchers, connect.ResourceExhausted},
+	{filesystem.ErrTooManyDirectories, connect.ResourceExhausted},
+	{filesystem.ErrNotDirectory, connect.InvalidArgument},
+	{filesystem.ErrIsDirectory, connect.InvalidArgument},
+	{filesystem.ErrNotRegular, connect.InvalidArgument},
+	{filesystem.ErrNetworkMount, connect.InvalidArgument},
+	{filesystem.ErrNoMetadata, connect.Unimplemented},
 	{syscall.ENOSPC, connect.ResourceExhausted},
 	{syscall.EDQUOT, connect.ResourceExhausted},
 	{syscall.EMFILE, connect.ResourceExhausted},

@@ -15,6 +15,7 @@ import (
 	"alcove.dev/agent/internal/connect"
 	"alcove.dev/agent/internal/fault"
 	"alcove.dev/agent/internal/frame"
+	"alcove.dev/agent/internal/identity"
 	"alcove.dev/agent/internal/process"
 )
 
@@ -116,6 +117,10 @@ func begin(table *process.Table, q *request) (*process.Process, *process.Reader,
 	p, reader, err := table.Start(spec)
 	if code, is := process.IsStartError(err); is {
 		return nil, nil, appendExit(nil, process.Exit{Code: code, Error: err.Error()}, false), nil
+	}
+	if errors.Is(err, identity.ErrUnknownUser) {
+		// Our own callers have shown who they are; it is the request that is wrong.
+		return nil, nil, nil, connect.Errorf(connect.InvalidArgument, "%w", err)
 	}
 	if err != nil {
 		return nil, nil, nil, fault.Of(err)

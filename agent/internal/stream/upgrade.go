@@ -3,6 +3,7 @@ package stream
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -62,7 +63,11 @@ func (u *Upgrade) raw(w http.ResponseWriter, r *http.Request) {
 			connect.WriteError(w, known)
 			return
 		}
-		http.Error(w, err.Error(), http.StatusBadGateway)
+		// 502: the workspace is there, what was asked for in it is not.
+		body, _ := json.Marshal(connect.Errorf(connect.Unavailable, "%w", err))
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = w.Write(body)
 		return
 	}
 	defer target.Close()
