@@ -78,6 +78,11 @@ async def new_link(core: "Core", actor: Actor | None, ref: str) -> tuple[Secret,
     return secret, expires_at
 
 
+def link_url(core: "Core", secret: Secret) -> str:
+    """Where the link leads: a page that asks for one click."""
+    return f"{core.settings.url}/sign-in/link?token={secret.text}"
+
+
 async def by_link(core: "Core", text: str, *, address: str, request_id: str = "") -> SignedIn:
     """Use a link up. Raises Unauthenticated."""
     _slow_down(core, f"sign-in:{address}", share=1)

@@ -115,6 +115,15 @@ async def get(core: "Core", actor: Actor, ref: str) -> User:
     return user
 
 
+async def me(core: "Core", actor: Actor) -> User:
+    """The caller; everybody may know who they are, whatever their token is limited to."""
+    async with core.db.read() as tx:
+        user = await users.get(tx, actor.id)
+    if user is None:
+        raise NotFound("you are not there any more")
+    return user
+
+
 async def find(core: "Core", actor: Actor, *, after: str, limit: int) -> "Sequence[User]":
     """A page in the order of names."""
     if not allows(actor, Permission.USER_READ):

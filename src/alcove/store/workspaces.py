@@ -129,6 +129,16 @@ async def count_live(tx: Tx, *, owner: UserId) -> int:
     return (await tx.execute(live)).scalar_one()
 
 
+async def count_by_phase(tx: Tx) -> Mapping[Phase, int]:
+    """How many live workspaces there are in each phase that has any."""
+    counted = (
+        select(workspaces.c.phase, count(literal(1)).label("many"))
+        .where(workspaces.c.phase != Phase.DELETED)
+        .group_by(workspaces.c.phase)
+    )
+    return {Phase(row.phase): row.many for row in await tx.execute(counted)}
+
+
 async def want(
     tx: Tx,
     id: WorkspaceId,

@@ -1,0 +1,104 @@
+"""A workspace as clients see it, and the details that only its runtime knows."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+
+from alcove.core.agent import Reach
+from alcove.core.app import Core
+from alcove.drivers.base import Metered
+from alcove.model.errors import AlcoveError
+from alcove.model.workspace import Phase, StartedFrom, Workspace
+from alcove.wire import workspaces as wire
+
+PATIENCE_S: Final = 0.5
+PORTS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the driver and the agent say now; empty where they do not."""
+
+    usage: wire.WorkspaceUsage | None = None
+    ports: list[wire.Port] | None = None
+
+
+NONE: Final = Details()
+
+
+def present(
+    core: Core, workspace: Workspace, owner: str, details: Details = NONE
+) -> wire.Workspace:
+    """Exactly the fields of the API's Workspace. Values are ours, so nothing checks them."""
+    spec = workspace.spec
+    return wire.Workspace.model_construct(
+        id=workspace.id,
+        name=workspace.name,
+        owner=owner,
+        kind=workspace.kind,
+        template=workspace.template,
+        template_version=workspace.template_version,
+        phase=workspace.phase,
+        desired=workspace.desired,
+        reason=workspace.reason,
+        health=workspace.health,
+        isolation=spec.isolation,
+        parameters=dict(workspace.parameters),
+        labels=dict(workspace.labels),
+        repo=workspace.repo,
+        branch=workspace.branch,
+        ephemeral=spec.ephemeral,
+        created_at=workspace.created_at,
+        started_at=workspace.started_at,
+        last_used_at=workspace.last_used_at,
+        expires_at=workspace.expires_at,
+        stop_at=workspace.stop_at,
+        node=None,
+        ports=details.ports or [],
+        urls={"page": f"{core.settings.url}/workspaces/{workspace.id}"},
+        usage=details.usage,
+        started=StartedFrom.COLD if workspace.started_at else None,
+        generation=workspace.generation,
+    )
+
+
+async def details_of(core: Core, workspace: Workspace) -> Details:
+    """Usage and ports of a running workspace; without them if they do not come at once."""
+    if workspace.phase is not Phase.RUNNING or workspace.handle is None:
+        return NONE
+    usage: wire.WorkspaceUsage | None = None
+    ports: list[wire.Port] | None = None
+    with anyio.move_on_after(PATIENCE_S):
+        try:
+            usage = await _usage(core, workspace)
+            ports = await _ports(core, workspace)
+        except AlcoveError:
+            pass
+    return Details(usage, ports)
+
+
+async def _usage(core: Core, workspace: Workspace) -> wire.WorkspaceUsage | None:
+    if not isinstance(core.driver, Metered):
+        return None
+    used = (await core.driver.usage([workspace.id])).get(workspace.id)
+    if used is None:
+        return None
+    return wire.WorkspaceUsage(
+        cpu_seconds=round(used.cpu_usec / 1e6, 3),
+        memory_mib=used.memory_mib,
+        disk_mib=used.disk_mib,
+    )
+
+
+async def _ports(core: Core, workspace: Workspace) -> list[wire.Port]:
+    stats = await core.agents.stats(Reach.of(workspace))
+    found: list[Any] = list(stats.get("listening_ports") or [])[:PORTS_MAX]
+    return [
+        wire.Port(
+            port=int(port["port"]),
+            address=str(port.get("address", ""))[:64],
+            process=str(port["command"])[:256] if port.get("command") else None,
+        )
+        for port in found
+    ]
