@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -325,7 +325,18 @@ class Process:
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self.frames = Frames(self._receive())
+        self._watchers: list[Callable[[Frame, bytes], None]] = []
+
+    def watch(self, see: Callable[[Frame, bytes], None]) -> None:
+        """Have each frame shown to `see` before the reader gets it."""
+        self._watchers.append(see)
+
+    async def frames(self) -> AsyncIterator[tuple[Frame, bytes]]:
+        """Until EXIT, or until the connection ends. To be read by one task, once."""
+        async for kind, payload in Frames(self._receive()):
+            for see in self._watchers:
+                see(kind, payload)
+            yield kind, payload
 
     async def send(self, kind: Frame, payload: bytes = b"") -> None:
         """STDIN, STDIN_EOF, RESIZE or SIGNAL. Waits while the process does not read."""

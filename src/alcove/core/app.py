@@ -11,6 +11,7 @@ from alcove.core.bus import EVENTS, Bus
 from alcove.core.gate import Gate
 from alcove.core.journal import Journal
 from alcove.core.metrics import Metrics
+from alcove.core.running import Running
 from alcove.drivers.base import Capabilities, Driver
 from alcove.store.db import Database
 
@@ -45,6 +46,7 @@ class Core:
     metrics: Metrics = field(default_factory=Metrics)
     journal: Journal = field(default_factory=Journal)
     offers: Offers = field(default_factory=Offers)
+    running: Running = field(default_factory=Running)
     gate: Gate = field(default_factory=Gate)
 
     @classmethod

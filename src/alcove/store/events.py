@@ -34,6 +34,9 @@ class EventFilters:
     readable_by: str | None = None
 
 
+EVERYTHING: Final = EventFilters()
+
+
 async def append(tx: Tx, now: datetime, *news: NewEvent) -> int:
     """Write the events under the next numbers; answers the last number."""
     assert news, "an append without events takes a lock for nothing"
@@ -57,7 +60,7 @@ async def append(tx: Tx, now: datetime, *news: NewEvent) -> int:
 
 
 async def read(
-    tx: Tx, *, after: int, filters: EventFilters = EventFilters(), limit: int = 500
+    tx: Tx, *, after: int, filters: EventFilters = EVERYTHING, limit: int = 500
 ) -> Sequence[Event]:
     """The events numbered above `after`, oldest first."""
     query = select(events).where(events.c.seq > after).order_by(events.c.seq).limit(limit)

@@ -6,8 +6,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
+from alcove.model.errors import Conflict
 from alcove.model.template import Template, TemplateVersion
 from alcove.store.db import Tx
 from alcove.store.rows import dump_recipe, load_template, load_version
@@ -78,9 +80,15 @@ async def files(tx: Tx, name: str, number: int) -> Mapping[str, bytes] | None:
 
 
 async def add(tx: Tx, name: str, *, now: datetime) -> None:
-    await tx.execute(
-        insert(templates).values(name=name, active=None, latest=0, created_at=now, updated_at=now)
-    )
+    """Raises Conflict when somebody else has just added it."""
+    try:
+        await tx.execute(
+            insert(templates).values(
+                name=name, active=None, latest=0, created_at=now, updated_at=now
+            )
+        )
+    except IntegrityError as error:
+        raise Conflict(f"template {name!r} was just added by somebody else; push again") from error
 
 
 async def add_version(tx: Tx, version: TemplateVersion, files: Mapping[str, bytes]) -> None:
@@ -108,3 +116,17 @@ async def promote(tx: Tx, name: str, number: int, *, now: datetime) -> None:
     await tx.execute(
         update(templates).where(templates.c.name == name).values(active=number, updated_at=now)
     )
+
+
+async def shown_versions(tx: Tx, names: Sequence[str]) -> Mapping[str, TemplateVersion]:
+    """By template: the active version, or the latest when none is."""
+    query = (
+        select(*_VERSION)
+        .join(templates, templates.c.name == template_versions.c.template)
+        .where(
+            template_versions.c.template.in_(names),
+            template_versions.c.number == func.coalesce(templates.c.active, templates.c.latest),
+        )
+    )
+    found = [load_version(row) for row in await tx.execute(query)]
+    return {version.template: version for version in found}
