@@ -80,6 +80,8 @@ class ClientSettings:
     url: str | None
     token: str | None
     config_dir: Path
+    term: str = "xterm"
+    """What kind of terminal the user sits at."""
 
 
 def load(
@@ -122,6 +124,7 @@ def client(environ: Mapping[str, str] | None = None) -> ClientSettings:
         url=environ.get("ALCOVE_URL") or None,
         token=environ.get("ALCOVE_TOKEN") or None,
         config_dir=home / "alcove",
+        term=environ.get("TERM") or "xterm",
     )
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from alcove.clock import system_clock
 from alcove.sdk.errors import AlcoveError, FieldError, Invalid, from_problem
@@ -52,7 +52,7 @@ def request(kind: type[RequestT], body: Mapping[str, object]) -> RequestT:
 
 def encode(body: Request) -> bytes:
     """A request as JSON, with only what was set."""
-    return body.model_dump_json(exclude_unset=True).encode()
+    return json.dumps(body.model_dump(exclude_unset=True), default=_revealed).encode()
 
 
 def problem_of(status: int, headers: Mapping[str, str], content: bytes) -> AlcoveError:
@@ -92,6 +92,13 @@ def query_pairs(query: Query | None) -> tuple[tuple[str, str | int], ...]:
             case _:
                 pairs += [(name, item) for item in value]
     return tuple(pairs)
+
+
+def _revealed(value: object) -> str:
+    """Secrets as they are: sending them is what they were given for."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    raise TypeError(f"{type(value).__name__} cannot be sent")
 
 
 def _plain(value: object) -> object:

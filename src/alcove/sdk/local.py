@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 CHUNK: Final = 256 * 1024
 
@@ -15,10 +15,15 @@ def read_chunks(path: Path) -> Iterator[bytes]:
 
     def read() -> Iterator[bytes]:
         with file:
-            while chunk := file.read(CHUNK):
-                yield chunk
+            yield from pieces(file)
 
     return read()
+
+
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    """What an open file gives until its end."""
+    while chunk := file.read(CHUNK):
+        yield chunk
 
 
 class LocalFile:

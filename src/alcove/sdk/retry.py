@@ -10,7 +10,7 @@ from typing import Final
 
 from alcove.clock import Clock
 
-ATTEMPTS_MAX: Final = 4
+RETRIES: Final = 3
 WAIT_FIRST_S: Final = 0.2
 WAIT_MAX_S: Final = 8.0
 RETRY_AFTER_MAX_S: Final = 60.0
@@ -49,14 +49,14 @@ class Answer:
 
 
 def wait_before_retry(
-    outcome: Answer | Broken, *, repeat: Repeat, attempt: int, jitter: float
+    outcome: Answer | Broken, *, repeat: Repeat, attempt: int, retries: int, jitter: float
 ) -> float | None:
     """Seconds to wait before the next attempt; None: this outcome is final.
 
     `attempt` is 1 for the first; `jitter` is in [0, 1) and keeps many clients from coming back
     in step.
     """
-    if attempt >= ATTEMPTS_MAX or not _may(outcome, repeat):
+    if attempt > retries or not _may(outcome, repeat):
         return None
     pause = min(WAIT_MAX_S, WAIT_FIRST_S * 2.0 ** (attempt - 1)) * (0.5 + jitter / 2)
     if isinstance(outcome, Answer) and outcome.retry_after_s is not None:

@@ -8,10 +8,11 @@ from alcove.sdk._async.events import AsyncEvents
 from alcove.sdk._async.server import AsyncServer
 from alcove.sdk._async.templates import AsyncTemplates
 from alcove.sdk._async.tokens import AsyncTokens
-from alcove.sdk._async.transport import AsyncTransport
+from alcove.sdk._async.transport import TIMEOUT_S, AsyncTransport
 from alcove.sdk._async.users import AsyncUsers
 from alcove.sdk._async.workspaces import AsyncWorkspaces
 from alcove.sdk.credentials import resolve
+from alcove.sdk.retry import RETRIES
 
 
 class AsyncAlcove:
@@ -19,7 +20,8 @@ class AsyncAlcove:
 
     Without arguments it takes `ALCOVE_URL` and `ALCOVE_TOKEN`, else what `alcove login` stored.
     Raises Unauthenticated when there is no token for the server. Use it as a context manager, or
-    call its close method at the end. `http` replaces the network, for tests.
+    call its close method at the end. What fails in passing is tried again `retries` times where
+    that is harmless. `http` replaces the network, for tests.
     """
 
     def __init__(
@@ -27,10 +29,12 @@ class AsyncAlcove:
         url: str | None = None,
         token: str | None = None,
         *,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
         http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         endpoint = resolve(url, token)
-        self._transport = AsyncTransport(endpoint, http=http)
+        self._transport = AsyncTransport(endpoint, timeout_s=timeout_s, retries=retries, http=http)
         self.url = endpoint.url
         self.workspaces = AsyncWorkspaces(self._transport)
         self.templates = AsyncTemplates(self._transport)

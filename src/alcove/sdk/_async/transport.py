@@ -17,7 +17,7 @@ from alcove.sdk.answers import Query, encode, problem_of, query_pairs, read
 from alcove.sdk.credentials import Endpoint
 from alcove.sdk.errors import AlcoveError, Unavailable
 from alcove.sdk.refusals import refusals_as_errors
-from alcove.sdk.retry import Answer, Broken, Repeat, wait_before_retry
+from alcove.sdk.retry import RETRIES, Answer, Broken, Repeat, wait_before_retry
 from alcove.sdk.version import user_agent
 from alcove.wire.base import Answer as Model
 from alcove.wire.base import Request
@@ -33,18 +33,28 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 
 class AsyncTransport:
-    """`http` replaces the network, for tests against an application in the same process."""
+    """`timeout_s` is for an ordinary call; what streams or waits has its own.
+
+    `http` replaces the network, for tests against an application in the same process.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, *, http: httpx.AsyncBaseTransport | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
+        http: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._retries = retries
         # A proxy from the environment is for the world outside, not for a server on this machine.
         self._headers = {"Authorization": f"Bearer {endpoint.token}", "User-Agent": user_agent()}
         self._client = httpx.AsyncClient(
             base_url=endpoint.url,
             headers=self._headers,
-            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            timeout=timeout_s,
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
             trust_env=not endpoint.is_loopback,
             transport=http,
@@ -145,13 +155,18 @@ class AsyncTransport:
             params=query_pairs(query),
             content=content,
             headers=sent,
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            timeout=self._timeout(timeout_s),
         )
         response = await self._until_answered(request, repeat)
         try:
             yield response
         finally:
             await response.aclose()
+
+    def _timeout(self, asked_s: float | None) -> httpx.Timeout:
+        """What a call asks for; the ordinary one is the client's own, and caps connecting."""
+        answer_s = self._timeout_s if asked_s == TIMEOUT_S else asked_s
+        return httpx.Timeout(answer_s, connect=min(CONNECT_TIMEOUT_S, self._timeout_s))
 
     async def _until_answered(self, request: httpx.Request, repeat: Repeat) -> httpx.Response:
         attempt = 0
@@ -173,7 +188,11 @@ class AsyncTransport:
                 error = await _problem(response)
                 outcome = Answer(response.status_code, error.retry_after_s)
             pause = wait_before_retry(
-                outcome, repeat=repeat, attempt=attempt, jitter=random.random()
+                outcome,
+                repeat=repeat,
+                attempt=attempt,
+                retries=self._retries,
+                jitter=random.random(),
             )
             if pause is None:
                 raise error

@@ -9,10 +9,11 @@ from alcove.sdk._sync.events import Events
 from alcove.sdk._sync.server import Server
 from alcove.sdk._sync.templates import Templates
 from alcove.sdk._sync.tokens import Tokens
-from alcove.sdk._sync.transport import Transport
+from alcove.sdk._sync.transport import TIMEOUT_S, Transport
 from alcove.sdk._sync.users import Users
 from alcove.sdk._sync.workspaces import Workspaces
 from alcove.sdk.credentials import resolve
+from alcove.sdk.retry import RETRIES
 
 
 class Alcove:
@@ -20,7 +21,8 @@ class Alcove:
 
     Without arguments it takes `ALCOVE_URL` and `ALCOVE_TOKEN`, else what `alcove login` stored.
     Raises Unauthenticated when there is no token for the server. Use it as a context manager, or
-    call its close method at the end. `http` replaces the network, for tests.
+    call its close method at the end. What fails in passing is tried again `retries` times where
+    that is harmless. `http` replaces the network, for tests.
     """
 
     def __init__(
@@ -28,10 +30,12 @@ class Alcove:
         url: str | None = None,
         token: str | None = None,
         *,
+        timeout_s: float = TIMEOUT_S,
+        retries: int = RETRIES,
         http: httpx.BaseTransport | None = None,
     ) -> None:
         endpoint = resolve(url, token)
-        self._transport = Transport(endpoint, http=http)
+        self._transport = Transport(endpoint, timeout_s=timeout_s, retries=retries, http=http)
         self.url = endpoint.url
         self.workspaces = Workspaces(self._transport)
         self.templates = Templates(self._transport)

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 import httpx
 
@@ -13,8 +13,8 @@ from alcove.sdk._sync.primitives import chunks, in_thread
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import Query
 from alcove.sdk.archive import Packer, Transfer, Unpacker
-from alcove.sdk.errors import Unavailable
-from alcove.sdk.local import LocalFile, read_chunks
+from alcove.sdk.errors import Invalid, Unavailable
+from alcove.sdk.local import LocalFile, pieces, read_chunks
 from alcove.sdk.retry import Repeat
 from alcove.wire.base import Page
 from alcove.wire.files import FileEntry
@@ -85,6 +85,19 @@ class Files:
         """One local file."""
         source = read_chunks(Path(local))
         self._put("/files", path, source, _OCTETS, on_bytes)
+
+    def upload_from(self, source: BinaryIO, path: str, *, on_bytes: OnBytes | None = None) -> None:
+        """What an open file, or a pipe, gives until its end."""
+        self._put("/files", path, pieces(source), _OCTETS, on_bytes)
+
+    def is_directory(self, path: str) -> bool:
+        """Raises NotFound when there is nothing."""
+        try:
+            for _ in self.list(path, depth=1):
+                break
+        except Invalid:
+            return False
+        return True
 
     def download_directory(
         self, path: str, local: str | Path, *, on_bytes: OnBytes | None = None

@@ -1,0 +1,84 @@
+"""All commands under one name. A command is a function in the file of its noun."""
+
+from typing import Annotated
+
+import typer
+
+from alcove.cli import (
+    completion,
+    cp,
+    events,
+    execs,
+    login,
+    machine,
+    templates,
+    tokens,
+    users,
+    workspaces,
+)
+
+app = typer.Typer(
+    name="alcove",
+    help="Development environments for people and coding agents, on your own machines.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Development environments for people and coding agents, on your own machines."""
+    if version:
+        from alcove.sdk.version import client_version  # noqa: PLC0415
+
+        typer.echo(f"alcove {client_version()}")
+        raise typer.Exit
+
+
+_WORK, _CATALOG, _SERVER = "Workspaces", "Templates, people, tokens", "Server"
+
+for command, name, panel in (
+    (workspaces.create, "create", _WORK),
+    (workspaces.list_, "list", _WORK),
+    (workspaces.show, "show", _WORK),
+    (workspaces.start, "start", _WORK),
+    (workspaces.stop, "stop", _WORK),
+    (workspaces.restart, "restart", _WORK),
+    (workspaces.update, "update", _WORK),
+    (workspaces.delete, "delete", _WORK),
+    (cp.cp, "cp", _WORK),
+    (events.logs, "logs", _WORK),
+    (events.events, "events", _WORK),
+    (login.login, "login", _SERVER),
+    (login.logout, "logout", _SERVER),
+    (login.status, "status", _SERVER),
+    (machine.up, "up", _SERVER),
+    (machine.down, "down", _SERVER),
+    (machine.doctor, "doctor", _SERVER),
+    (machine.login_link, "login-link", _SERVER),
+    (completion.completion, "completion", _SERVER),
+):
+    app.command(name, rich_help_panel=panel)(command)
+
+app.command("exec", cls=execs.ExecCommand, rich_help_panel=_WORK)(execs.exec_)
+for program in ("server", "host"):
+    app.command(
+        program,
+        rich_help_panel=_SERVER,
+        add_help_option=False,
+        hidden=program == "host",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        short_help=machine.PROGRAMS[program],
+    )(machine.program)
+for group, name in (
+    (templates.app, "template"),
+    (tokens.app, "token"),
+    (users.app, "user"),
+):
+    app.add_typer(group, name=name, rich_help_panel=_CATALOG)

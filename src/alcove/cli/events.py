@@ -1,0 +1,71 @@
+"""`alcove logs` and `alcove events`: what is happening, line by line."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alcove.cli import screen
+from alcove.cli.session import JsonLines, WorkspaceName, complete_workspaces, connect
+
+if TYPE_CHECKING:
+    from alcove.wire.events import Event
+
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")]
+
+
+def logs(workspace: WorkspaceName, follow: Follow = False, as_json: JsonLines = False) -> None:
+    """Show the log of a workspace's image, clone, scripts and agent."""
+    with connect() as api:
+        for line in api.workspaces.get(workspace).logs(follow=follow):
+            if as_json:
+                screen.print_json_line(line)
+            else:
+                screen.answer(f"{line.source}: {line.line}")
+
+
+def events(
+    follow: Follow = False,
+    workspace: Annotated[
+        str | None,
+        typer.Option(
+            "--workspace", "-w", help="Only about this one.", autocompletion=complete_workspaces
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="Only of this kind: workspace.created, …")
+    ] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Only by this user.")] = None,
+    after: Annotated[
+        int | None, typer.Option("--after", help="Only above this sequence number.", min=0)
+    ] = None,
+    as_json: JsonLines = False,
+) -> None:
+    """Show what happened, oldest first."""
+    with connect() as api:
+        if workspace is not None:
+            one = api.workspaces.get(workspace)
+            found = one.follow_events(after=after or 0) if follow else one.events(after=after)
+            found = (
+                e for e in found if (kind or e.type) == e.type and (actor or e.actor) == e.actor
+            )
+        elif follow:
+            found = api.events.follow(after=after, type=kind, actor=actor)
+        else:
+            found = api.events.list(after=after, type=kind, actor=actor)
+        for event in found:
+            if as_json:
+                screen.print_json_line(event)
+            else:
+                screen.answer(_line(event))
+
+
+def _line(event: "Event") -> str:
+    about = event.owner or event.subject
+    name = event.detail.get("name")
+    if event.owner and name:
+        about = f"{event.owner}/{name}"
+    told = " ".join(
+        f"{key}={value}" for key, value in event.detail.items() if value not in (None, "", name)
+    )
+    at = event.at.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{event.seq:>6} {at} {event.type:<28} {event.actor:<10} {about} {told}".rstrip()

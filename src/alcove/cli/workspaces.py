@@ -1,0 +1,344 @@
+"""Workspaces: create, list, show, start, stop, restart, update, delete."""
+
+import sys
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from alcove.cli import screen
+from alcove.cli.parameters import typed
+from alcove.cli.screen import Column
+from alcove.cli.session import (
+    Json,
+    NoWait,
+    WorkspaceName,
+    Yes,
+    complete_templates,
+    complete_workspaces,
+    connect,
+    pairs,
+)
+from alcove.sdk.errors import AlcoveError, Invalid, WaitTimeout, WorkspaceFailed
+
+if TYPE_CHECKING:
+    from alcove.sdk import Alcove, Goal, Workspace
+    from alcove.wire.workspaces import Workspace as Info
+
+NEVER_WORDS: Final = frozenset({"never", "none"})
+
+
+class IsolationOption(StrEnum):
+    CONTAINER = "container"
+    GVISOR = "gvisor"
+    MICROVM = "microvm"
+
+
+class NetworkOption(StrEnum):
+    NONE = "none"
+    ALLOWLIST = "allowlist"
+    OPEN = "open"
+
+
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="See `template show`."),
+]
+Label = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE")]
+
+
+def create(
+    template: Annotated[
+        str,
+        typer.Option("--template", "-t", help="What to make.", autocompletion=complete_templates),
+    ],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Else made up.")] = None,
+    parameter: Parameter = None,
+    repo: Annotated[str | None, typer.Option("--repo", help="A Git URL to clone.")] = None,
+    branch: Annotated[str | None, typer.Option("--branch", help="Of the repository.")] = None,
+    ttl: Annotated[str | None, typer.Option("--ttl", help="Deleted after that: 4h, 7d.")] = None,
+    ephemeral: Annotated[
+        bool | None, typer.Option("--ephemeral/--keep", help="Whether stopping deletes it.")
+    ] = None,
+    isolation: Annotated[
+        IsolationOption | None, typer.Option("--isolation", help="Refused if not to be had.")
+    ] = None,
+    network: Annotated[NetworkOption | None, typer.Option("--network")] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE")] = None,
+    label: Label = None,
+    cpu: Annotated[float | None, typer.Option("--cpu", help="Cores.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Such as 4Gi.")] = None,
+    disk: Annotated[str | None, typer.Option("--disk", help="Such as 20Gi.")] = None,
+    template_version: Annotated[int | None, typer.Option("--template-version", min=1)] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="For administrators.")] = None,
+    no_wait: NoWait = False,
+    as_json: Json = False,
+) -> None:
+    """Create a workspace, and wait until one can work in it.
+
+    Prints its name, so that `W=$(alcove create -t python)` works.
+    """
+    resources = {"cpu": cpu, "memory": memory, "disk": disk}
+    wanted = {key: value for key, value in resources.items() if value is not None}
+    with connect() as api:
+        workspace = api.workspaces.create(
+            template,
+            name=name,
+            rich_parameters=pairs(parameter or [], option="--parameter") or None,
+            repo=repo,
+            branch=branch,
+            ttl=ttl,
+            ephemeral=ephemeral,
+            isolation=isolation.value if isolation else None,
+            network={"mode": network.value} if network else None,
+            env=pairs(env or [], option="--env") or None,
+            labels=pairs(label or [], option="--label") or None,
+            resources=wanted or None,
+            template_version=template_version,
+            owner=owner,
+            wait=False,
+        )
+        _told(workspace, None if no_wait else _goal("ready"), as_json=as_json, verb="is ready")
+        if not as_json and not sys.stdout.isatty():
+            screen.answer(workspace.name)
+        elif not as_json and not no_wait:
+            screen.say(f"Work in it with `alcove exec {workspace.name}`.")
+
+
+def list_(
+    everyone: Annotated[bool, typer.Option("--all", "-a", help="Everybody's.")] = False,
+    template: Annotated[
+        str | None, typer.Option("--template", "-t", autocompletion=complete_templates)
+    ] = None,
+    phase: Annotated[str | None, typer.Option("--phase", help="running, stopped, …")] = None,
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """List your workspaces."""
+    with connect() as api:
+        owner = None if everyone else api.users.me().name
+        labels = pairs(label or [], option="--label")
+        found = [
+            workspace.info
+            for workspace in api.workspaces.list(
+                owner=owner, template=template, phase=phase, labels=labels
+            )
+        ]
+    if as_json:
+        screen.print_json({"items": found})
+        return
+    screen.print_table(
+        [
+            Column("NAME"),
+            Column("PHASE"),
+            Column("TEMPLATE", 2),
+            Column("CREATED", 3),
+            Column("ENDS", 4),
+            Column("WHY", 1),
+        ],
+        [
+            (
+                f"{info.owner}/{info.name}" if everyone else info.name,
+                info.phase,
+                f"{info.template} v{info.template_version}",
+                screen.ago(info.created_at),
+                _ends(info),
+                _why(info),
+            )
+            for info in found
+        ],
+        empty="No workspaces. `alcove create -t TEMPLATE` makes one.",
+    )
+
+
+def show(workspace: WorkspaceName, as_json: Json = False) -> None:
+    """Show all about a workspace."""
+    with connect() as api:
+        info = api.workspaces.get(workspace).info
+    if as_json:
+        screen.print_json(info)
+        return
+    usage = info.usage
+    screen.print_facts(
+        [
+            ("Name", f"{info.owner}/{info.name}"),
+            ("Id", info.id),
+            ("Phase", info.phase),
+            ("Why", info.reason),
+            ("Health", info.health),
+            ("Template", f"{info.template} version {info.template_version}"),
+            ("Kind", f"{info.kind}, ephemeral" if info.ephemeral else info.kind),
+            ("Isolation", info.isolation),
+            ("Repository", " ".join(part for part in (info.repo, info.branch) if part)),
+            ("Parameters", _listed(info.parameters)),
+            ("Labels", _listed(info.labels)),
+            ("Created", screen.ago(info.created_at)),
+            ("Started", screen.ago(info.started_at)),
+            ("Last used", screen.ago(info.last_used_at)),
+            ("Stops", screen.ago(info.stop_at)),
+            ("Deleted", screen.ago(info.expires_at)),
+            ("Ports", ", ".join(f"{p.port} {p.process or ''}".strip() for p in info.ports)),
+            *((f"URL {name}", url) for name, url in info.urls.items()),
+            ("CPU time", f"{usage.cpu_seconds:.1f} s" if usage else ""),
+            ("Memory", f"{usage.memory_mib} MiB" if usage else ""),
+            ("Disk", f"{usage.disk_mib} MiB" if usage else ""),
+        ]
+    )
+
+
+def start(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = False) -> None:
+    """Start a workspace."""
+    with connect() as api:
+        one = api.workspaces.get(workspace).start(wait=False)
+        _told(one, None if no_wait else _goal("ready"), as_json=as_json, verb="is running")
+
+
+def stop(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = False) -> None:
+    """Stop a workspace; its home stays, an ephemeral one is deleted."""
+    with connect() as api:
+        one = api.workspaces.get(workspace).stop(wait=False)
+        _told(one, None if no_wait else _goal("stopped"), as_json=as_json, verb="is stopped")
+
+
+def restart(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = False) -> None:
+    """Stop and start a workspace; applies changes that wait for it."""
+    with connect() as api:
+        one = api.workspaces.get(workspace).restart(wait=False)
+        _told(one, None if no_wait else _goal("ready"), as_json=as_json, verb="is running")
+
+
+def update(
+    workspace: WorkspaceName,
+    name: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
+    parameter: Parameter = None,
+    ttl: Annotated[
+        str | None, typer.Option("--ttl", help="From now to deletion: 4h, or never.")
+    ] = None,
+    template_version: Annotated[int | None, typer.Option("--template-version", min=1)] = None,
+    label: Label = None,
+    as_json: Json = False,
+) -> None:
+    """Change a workspace; its home stays. Some changes wait for `alcove restart`."""
+    from alcove.sdk import NEVER  # noqa: PLC0415
+
+    if not any((name, parameter, ttl, template_version, label)):
+        raise typer.BadParameter("say what to change, for example --ttl 8h")
+    with connect() as api:
+        one = api.workspaces.get(workspace)
+        values = pairs(parameter or [], option="--parameter")
+        asked = api.templates.parameters(one.template) if values else ()
+        labels = pairs(label, option="--label") if label else None
+        one.update(
+            name=name,
+            parameters=typed(values, asked) or None,
+            ttl=NEVER if ttl in NEVER_WORDS else ttl,
+            template_version=template_version,
+            labels={**one.info.labels, **labels} if labels else None,
+        )
+        if as_json:
+            screen.print_json(one.info)
+            return
+        screen.say_done(f"changed {one.name}")
+        if one.reason:
+            screen.say(one.reason)
+
+
+def delete(
+    workspaces: Annotated[
+        list[str],
+        typer.Argument(metavar="WORKSPACE…", autocompletion=complete_workspaces),
+    ],
+    yes: Yes = False,
+    no_wait: NoWait = False,
+) -> None:
+    """Delete workspaces and everything in them."""
+    worst = 0
+    with connect() as api:
+        for ref in workspaces:
+            try:
+                _delete_one(api, ref, yes=yes, wait=not no_wait)
+            except AlcoveError as error:
+                if len(workspaces) == 1:
+                    raise
+                worst = max(worst, _reported(error))
+    raise typer.Exit(worst)
+
+
+def _delete_one(api: "Alcove", ref: str, *, yes: bool, wait: bool) -> None:
+    one = api.workspaces.get(ref)
+    if not yes and not _confirmed(one.info):
+        screen.say(f"{one.name} stays")
+        return
+    one.delete()
+    if wait:
+        with screen.progress(f"{one.name}: deleting") as shown:
+            for info in one.changes(_goal("deleted")):
+                shown.say(_progress_line(info))
+    screen.say_done(f"{one.name} is {'gone' if wait else 'being deleted'}")
+
+
+def _confirmed(info: "Info") -> bool:
+    if not sys.stdin.isatty():
+        raise Invalid(f"deleting {info.name} loses what is in it: pass --yes to do it unasked")
+    used = f" ({info.usage.disk_mib} MiB)" if info.usage else ""
+    lost = "everything in it" if info.ephemeral else f"its home{used} and everything else in it"
+    screen.say(f"{info.owner}/{info.name}, from {info.template}, {screen.ago(info.created_at)}.")
+    return typer.confirm(f"Delete it? {lost.capitalize()} is lost.", err=True)
+
+
+def _reported(error: AlcoveError) -> int:
+    from alcove.cli.main import exit_code, report  # noqa: PLC0415 - main imports us
+
+    report(error, as_json=False)
+    return exit_code(error)
+
+
+def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) -> None:
+    """Wait with a changing line, then say what came of it."""
+    since = time.monotonic()
+    if goal is not None:
+        try:
+            with screen.progress(_progress_line(one.info)) as shown:
+                for info in one.changes(goal):
+                    shown.say(_progress_line(info))
+        except (WorkspaceFailed, WaitTimeout) as error:
+            error.message += f"\nLook at `alcove logs {one.name}` and `alcove show {one.name}`."
+            raise
+    if as_json:
+        screen.print_json(one.info)
+    elif goal is None:
+        screen.say_done(f"{one.name} is {one.phase}")
+    else:
+        screen.say_done(f"{one.name} {verb} ({time.monotonic() - since:.1f} s)")
+        if one.health.startswith("degraded"):
+            screen.say_warning(f"{one.health}; `alcove logs {one.name}` has more")
+
+
+def _progress_line(info: "Info") -> str:
+    told = info.reason if info.phase != "running" else f"start-up: {info.health}"
+    return f"{info.name}: {info.phase}" + (f" · {told}" if told else "")
+
+
+def _goal(name: str) -> "Goal":
+    from alcove.sdk import Goal  # noqa: PLC0415
+
+    return Goal(name)
+
+
+def _why(info: "Info") -> str:
+    if info.phase == "running":
+        return "" if info.health == "ok" else info.health
+    return info.reason
+
+
+def _ends(info: "Info") -> str:
+    moments = [moment for moment in (info.stop_at, info.expires_at) if moment is not None]
+    if not moments or info.phase == "deleted":
+        return ""
+    first = min(moments)
+    return ("stops " if first == info.stop_at else "deleted ") + screen.ago(first)
+
+
+def _listed(values: dict[str, object] | dict[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
