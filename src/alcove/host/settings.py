@@ -25,6 +25,8 @@ class HostSettings:
     server_user: str = "alcove"
     id_base: int = 0x4000_0000
     """First id of the first range; range 0 builds images, workspaces have the ranges after it."""
+    crash_at: str = ""
+    """For tests: the `crashpoints` point at which the process kills itself."""
 
     network_pool: str = "10.213.0.0/16"
     """Addresses of workspaces; the first is the gateway's."""

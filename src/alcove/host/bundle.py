@@ -1,0 +1,182 @@
+"""What the runtime is told: a Spec as an OCI runtime configuration. Pure.
+
+One rule: nothing of it comes from the image, and every list (capabilities, mounts, masked paths)
+is spelled out here, so that the runtime's or a daemon's defaults decide nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from alcove.host.settings import ID_SPAN
+from alcove.model.workspace import RootMode, Spec
+
+AGENT_PATH: Final = "/.alcove/agent"
+OOM_SCORE_ADJ: Final = 500
+"""When the host itself runs short, workspaces go first."""
+NOFILE: Final = 65536
+CPU_PERIOD_USEC: Final = 100_000
+
+CAPABILITIES: Final[Mapping[RootMode, tuple[str, ...]]] = {
+    # What the agent needs to become the user and to signal the user's processes. It drops the
+    # rest for everything it starts; SETPCAP is for that.
+    RootMode.NONE: ("CAP_KILL", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"),
+    # Measured with `sudo apt-get install` of ordinary packages: owners and modes of any file
+    # (dpkg), other users (apt's `_apt`, service users), file capabilities (`setcap` in
+    # maintainer scripts), chroot (dpkg's and debootstrap's), ports below 1024.
+    RootMode.CONTAINED: (
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FOWNER",
+        "CAP_FSETID",
+        "CAP_KILL",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_SETFCAP",
+        "CAP_SETGID",
+        "CAP_SETPCAP",
+        "CAP_SETUID",
+    ),
+}
+
+MASKED: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/config.gz",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/key-users",
+    "/proc/kmsg",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/sysrq-trigger",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/bpf",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+)
+READ_ONLY: Final = ("/proc/fs", "/proc/irq", "/proc/sys")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What the configuration needs beyond the Spec."""
+
+    rootfs: Path
+    first_id: int
+    """Of the workspace's range of host ids."""
+    cgroup: str
+    environment: Mapping[str, str]
+    """Of PID 1, the agent; processes of the user get theirs from the agent."""
+    seccomp: Mapping[str, Any]
+    swap_limit: bool
+    nofile_max: int
+
+
+def config(spec: Spec, bundle: Bundle) -> dict[str, Any]:
+    """The content of `config.json`."""
+    capabilities = list(CAPABILITIES[spec.root])
+    nofile = min(NOFILE, bundle.nofile_max)
+    id_map = [{"containerID": 0, "hostID": bundle.first_id, "size": ID_SPAN}]
+    return {
+        "ociVersion": "1.0.2",
+        "hostname": spec.hostname,
+        "root": {"path": str(bundle.rootfs), "readonly": spec.root is RootMode.NONE},
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": [AGENT_PATH],
+            "env": [f"{k}={v}" for k, v in sorted(bundle.environment.items())],
+            "cwd": "/",
+            "capabilities": {
+                "bounding": capabilities,
+                "effective": capabilities,
+                "permitted": capabilities,
+                "inheritable": [],
+                "ambient": [],
+            },
+            "noNewPrivileges": spec.root is RootMode.NONE,
+            "oomScoreAdj": OOM_SCORE_ADJ,
+            "rlimits": [
+                {"type": "RLIMIT_NOFILE", "soft": min(nofile, 1024 * 16), "hard": nofile},
+                {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+            ],
+        },
+        "mounts": _mounts(spec),
+        "linux": {
+            "namespaces": [
+                {"type": kind}
+                for kind in ("user", "pid", "network", "ipc", "uts", "mount", "cgroup")
+            ],
+            "uidMappings": id_map,
+            "gidMappings": id_map,
+            "cgroupsPath": bundle.cgroup,
+            "resources": _resources(spec, swap_limit=bundle.swap_limit),
+            "rootfsPropagation": "private",
+            "maskedPaths": list(MASKED),
+            "readonlyPaths": list(READ_ONLY),
+            "seccomp": bundle.seccomp,
+        },
+    }
+
+
+def _mounts(spec: Spec) -> list[dict[str, Any]]:
+    quiet = ["nosuid", "noexec", "nodev"]
+    # Memory of a tmpfs counts against the workspace's own limit; the inodes need a bound too.
+    size_mib = max(16, spec.resources.memory_mib // 2)
+    inodes = min(1_000_000, size_mib * 256)
+    return [
+        _mount("/proc", "proc", "proc", quiet),
+        _mount("/dev", "tmpfs", "tmpfs", ["nosuid", "mode=755", "size=64k", "nr_inodes=64"]),
+        _mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", "max=256"],
+        ),
+        _mount(
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            [*quiet, "mode=1777", f"size={size_mib}m", f"nr_inodes={inodes}"],
+        ),
+        _mount("/sys", "sysfs", "sysfs", [*quiet, "ro"]),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", [*quiet, "relatime", "ro"]),
+        _mount(
+            "/tmp",
+            "tmpfs",
+            "tmpfs",
+            ["nosuid", "nodev", "mode=1777", f"size={size_mib}m", f"nr_inodes={inodes}"],
+        ),
+    ]
+
+
+def _mount(destination: str, kind: str, source: str, options: list[str]) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": options}
+
+
+def _resources(spec: Spec, *, swap_limit: bool) -> dict[str, Any]:
+    memory: dict[str, Any] = {"limit": spec.resources.memory_mib << 20}
+    if swap_limit:
+        memory["swap"] = spec.resources.memory_mib << 20  # memory and swap together: no swap
+    return {
+        "devices": [{"allow": False, "access": "rwm"}],
+        "memory": memory,
+        "cpu": {
+            "quota": spec.resources.cpu_millis * CPU_PERIOD_USEC // 1000,
+            "period": CPU_PERIOD_USEC,
+            "shares": max(2, spec.resources.cpu_millis * 1024 // 1000),
+        },
+        "pids": {"limit": spec.resources.pids},
+    }

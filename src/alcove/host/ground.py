@@ -1,0 +1,298 @@
+"""What is on the machine for one workspace: directories, mounts, socket, cgroup, runtime.
+
+Each act is small and may be repeated; the order in which they are taken is `host`'s. One rule:
+everything of a workspace is below its own names, so that it can be found without a record.
+"""
+
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alcove.drivers.base import Usage
+from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp
+from alcove.host.account import Account, settle
+from alcove.host.cgroups import Cgroups
+from alcove.host.idmaps import IdMaps
+from alcove.host.runtime import Process, Runtime
+from alcove.host.settings import HostSettings
+from alcove.host.syscalls import unmount
+from alcove.host.volumes import Volumes, disk_use
+from alcove.model.errors import DriverError
+from alcove.model.workspace import RootMode, Spec, WorkspaceId
+
+_KILL_TIMEOUT_S: Final = 10.0
+_WIPE_TIMEOUT_S: Final = 120.0
+_LAST_WORDS_BYTES: Final = 2000
+_BACKLOG: Final = 128
+
+
+class Ground:
+    """The machine below `settings.data_dir`."""
+
+    def __init__(self, settings: HostSettings, *, id_maps: IdMaps, socket_gid: int) -> None:
+        self.settings = settings
+        self.workspaces = settings.host_dir / "workspaces"
+        self.sockets = settings.data_dir / "run" / "agents"
+        self.volumes = Volumes(settings.host_dir / "volumes")
+        self.runtime = Runtime(settings.host_dir / "runc")
+        self.cgroups = Cgroups(settings.instance)
+        self._agents = settings.host_dir / "agent"
+        self._id_maps = id_maps
+        self._socket_gid = socket_gid
+        self._seccomp = seccomp.load()
+        self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self._agent_layer = layer.agent_layer(self._agents, settings.agent)
+
+    def directory(self, workspace: WorkspaceId) -> Path:
+        return self.workspaces / workspace
+
+    def mount_volume(self, workspace: WorkspaceId, *, disk_mib: int) -> None:
+        """Mount the volume, without what an earlier start wrote outside home."""
+        target = self._sub(workspace, "volume")
+        self.volumes.mount(workspace, target, disk_mib=disk_mib)
+        target.chmod(0o700)
+        self._wipe(target / "rw")
+
+    def write_layer(
+        self,
+        workspace: WorkspaceId,
+        spec: Spec,
+        layers: Sequence[Path],
+        resolv_conf: str,
+        extra: Mapping[str, bytes] | None = None,
+    ) -> Account:
+        """The workspace's own top layer and, at first, its home; answers its user."""
+        account = settle(
+            spec.user,
+            passwd=image_files.read(layers, "etc/passwd"),
+            group=image_files.read(layers, "etc/group"),
+            root=spec.root,
+        )
+        files = layer.Files(spec.hostname, resolv_conf, extra or {})
+        layer.write(self._sub(workspace, "layer"), account, files)
+        home = self.directory(workspace) / "volume" / "home"
+        layer.seed_home(home, account, [] if home.exists() else image_files.skeleton(layers))
+        return account
+
+    def assemble_root(
+        self,
+        workspace: WorkspaceId,
+        spec: Spec,
+        slot: int,
+        layers: Sequence[Path],
+        account: Account,
+    ) -> None:
+        own = self.directory(workspace)
+        first_id = self.settings.workspace_ids(slot)
+        writable = None
+        if spec.root is RootMode.CONTAINED:
+            writable = rootfs.Writable(own / "volume/rw/upper", own / "volume/rw/work")
+            for path in (writable.upper.parent, writable.upper, writable.work):
+                path.mkdir(mode=0o755)
+            os.chown(writable.upper, first_id, first_id)
+            writable.upper.chmod(0o755)
+        # The runtime comes here as the workspace's own root; nobody else of the host may.
+        os.chown(own, 0, first_id)
+        own.chmod(0o710)
+        target = self._sub(workspace, "rootfs")
+        userns = self._id_maps.namespace(first_id)
+        try:
+            rootfs.assemble(
+                target,
+                lower=[*layers, self._agent_layer, own / "layer"],
+                stage=self._sub(workspace, "stage"),
+                userns_fd=userns,
+                writable=writable,
+            )
+            source = own / "volume/home"
+            rootfs.attach_home(target, home=account.home, source=source, userns_fd=userns)
+        except OSError as error:
+            raise DriverError(
+                f"cannot assemble the root of {workspace}: {error}", retry=True
+            ) from error
+        finally:
+            os.close(userns)
+
+    def listen(self, workspace: WorkspaceId) -> socket.socket:
+        """The agent's socket: outside, where only the server's group can open it; the agent is
+        given the descriptor, so nothing of it is visible inside."""
+        path = self.sockets / f"{workspace}.sock"
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(path))
+            os.chown(path, 0, self._socket_gid)
+            path.chmod(0o660)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def unlisten(self, workspace: WorkspaceId) -> None:
+        (self.sockets / f"{workspace}.sock").unlink(missing_ok=True)
+
+    def write_bundle(
+        self,
+        workspace: WorkspaceId,
+        spec: Spec,
+        slot: int,
+        image_env: Mapping[str, str],
+        control_sha256: str,
+    ) -> Path:
+        """The runtime's configuration; nothing secret is in it."""
+        own = self.directory(workspace)
+        environment = {
+            "ALCOVE_LISTEN": "fd:3",
+            "ALCOVE_CONTROL_SHA256": control_sha256,
+            "ALCOVE_USER": spec.user,
+            "ALCOVE_ROOT": str(spec.root),
+            "ALCOVE_IMAGE_ENV": json.dumps(dict(image_env)),
+        }
+        config: dict[str, Any] = bundle.config(
+            spec,
+            bundle.Bundle(
+                rootfs=own / "rootfs",
+                first_id=self.settings.workspace_ids(slot),
+                cgroup=self.cgroups.runtime_path(workspace),
+                environment=environment,
+                seccomp=self._seccomp,
+                swap_limit=self.cgroups.limits_swap(),
+                nofile_max=self._nofile,
+            ),
+        )
+        (own / "config.json").write_text(json.dumps(config))
+        return own
+
+    @contextmanager
+    def agent_log(self, workspace: WorkspaceId) -> Generator[int]:
+        """Where the agent's own output goes: a file on the workspace's volume, whose limit bounds
+        it, and which is not visible inside."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self.directory(workspace) / "volume/agent.log", flags, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def last_words(self, workspace: WorkspaceId) -> str:
+        """The end of the agent's log, as one line; empty if there is none."""
+        try:
+            with (self.directory(workspace) / "volume/agent.log").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:500]
+
+    def usage(self, workspace: WorkspaceId) -> Usage | None:
+        """None when the volume is not mounted."""
+        mounted = self.directory(workspace) / "volume"
+        if not mounted.is_mount():
+            return None
+        disk, used = disk_use(mounted), self.cgroups.use(workspace)
+        return Usage(
+            cpu_usec=used.cpu_usec,
+            memory_mib=used.memory_bytes >> 20,
+            memory_limit_mib=used.memory_limit_bytes >> 20,
+            disk_mib=disk.used_mib,
+            disk_limit_mib=disk.limit_mib,
+            io_bytes=used.io_bytes,
+            network_bytes=0,
+            pids=used.pids,
+            oom_kills=used.oom_kills,
+        )
+
+    def clear(self, workspace: WorkspaceId, process: Process | None) -> list[str]:
+        """Remove every trace of an earlier start but the volume; answers what stayed."""
+        left = self.kill(workspace, process)
+        self.runtime.delete(workspace)
+        left += self.remove_cgroup(workspace)
+        left += self.unmount(workspace)
+        self.unlisten(workspace)
+        return left
+
+    def terminate(self, process: Process, *, grace_s: float) -> None:
+        """Ask the agent to shut down in order, for as long as `grace_s`."""
+        if grace_s > 0:
+            runtime.terminate(process, grace_s=grace_s)
+
+    def kill(self, workspace: WorkspaceId, process: Process | None) -> list[str]:
+        """End every process of the workspace, now."""
+        if not self.cgroups.kill(workspace, timeout_s=_KILL_TIMEOUT_S):
+            return [f"processes {sorted(self.cgroups.processes(workspace))[:10]}"]
+        if process is not None:
+            runtime.exit_status(process)
+        return []
+
+    def remove_cgroup(self, workspace: WorkspaceId) -> list[str]:
+        return self.cgroups.remove(workspace, timeout_s=_KILL_TIMEOUT_S)
+
+    def unmount(self, workspace: WorkspaceId) -> list[str]:
+        """Unmount everything below the workspace's directory, the volume last; what was written
+        outside home is dropped on the way. Answers what stayed mounted."""
+        volume = self.directory(workspace) / "volume"
+        left: list[str] = []
+        for point in reversed(mounts_below(self.directory(workspace))):
+            try:
+                if point == volume:
+                    self._wipe(volume / "rw")
+                    self.volumes.unmount(volume)
+                else:
+                    unmount(point)
+            except OSError as error:
+                left.append(f"mount {point}: {error.strerror}")
+        return left
+
+    def remove_directory(self, workspace: WorkspaceId) -> None:
+        """The workspace's directory with its record, once nothing is mounted in it."""
+        if below := mounts_below(self.directory(workspace)):
+            raise OSError(f"still mounted: {below[0]}")
+        shutil.rmtree(self.directory(workspace), ignore_errors=False) if self.directory(
+            workspace
+        ).exists() else None
+
+    def _sub(self, workspace: WorkspaceId, name: str) -> Path:
+        path = self.directory(workspace) / name
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def _wipe(self, path: Path) -> None:
+        """Remove a tree that the workspace wrote. By `rm`, which neither follows links nor
+        recurses on the stack: such a tree may be a hundred thousand directories deep."""
+        if not path.exists():
+            return
+        try:
+            done = subprocess.run(
+                ["/bin/rm", "-rf", "--one-file-system", "--", str(path)],
+                capture_output=True,
+                timeout=_WIPE_TIMEOUT_S,
+                check=False,
+                env={},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise DriverError(f"{path} could not be emptied in time", retry=True) from error
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace")[:300]
+            raise DriverError(f"{path} could not be emptied: {said}", retry=True)
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """Mount points below `directory`, in the order in which they were mounted."""
+    prefix = f"{directory}/".encode()
+    with Path("/proc/self/mountinfo").open("rb") as file:
+        points = [line.split(b" ", 5)[4] for line in file]
+    return [Path(os.fsdecode(_unescaped(p))) for p in points if p.startswith(prefix)]
+
+
+def _unescaped(point: bytes) -> bytes:
+    for octal, char in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        point = point.replace(octal, char)
+    return point

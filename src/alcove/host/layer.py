@@ -1,0 +1,105 @@
+"""The top layers of every root: mount points, the agent, and the workspace's own files.
+
+They are real directories above the image's layers, and in an overlay a directory hides a link of
+the same name below it. So an image with `/proc`, `/dev` or `/etc` as symlinks is harmless: the
+runtime only ever meets these. One rule: nothing is written through a path of the image.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from alcove.host.account import Account
+from alcove.host.bundle import AGENT_PATH
+from alcove.host.image_files import SkeletonFile
+
+_MOUNT_POINTS: Final = ("proc", "sys", "dev", "tmp", "etc")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a workspace's own layer holds, beside its account: path → content."""
+
+    hostname: str
+    resolv_conf: str
+    extra: Mapping[str, bytes]
+    """Files below /etc or /usr of the operator's (a CA bundle, package manager settings)."""
+
+
+def agent_layer(directory: Path, agent: Path) -> Path:
+    """The layer with the agent and the mount points, shared by all workspaces that were started
+    with this agent; its name is the agent's digest, since a layer in use must not change."""
+    with agent.open("rb") as file:
+        name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    layer = directory / name
+    if layer.exists():
+        return layer
+    half = directory / f"{name}.new"
+    shutil.rmtree(half, ignore_errors=True)
+    _directory(half)
+    for point in _MOUNT_POINTS:
+        _directory(half / point)
+    inside = half / AGENT_PATH.lstrip("/")
+    _directory(inside.parent)
+    shutil.copyfile(agent, inside)
+    inside.chmod(0o555)
+    half.rename(layer)
+    return layer
+
+
+def write(layer: Path, account: Account, files: Files) -> None:
+    """Write the workspace's own layer anew."""
+    shutil.rmtree(layer, ignore_errors=True)
+    _directory(layer)
+    _directories(layer, "etc")
+    _directories(layer, account.home.lstrip("/"))
+    name = files.hostname
+    contents = {
+        "etc/hostname": f"{name}\n".encode(),
+        "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n".encode(),
+        "etc/resolv.conf": files.resolv_conf.encode(),
+        "etc/passwd": account.passwd,
+        "etc/group": account.group,
+        **files.extra,
+    }
+    for path, content in contents.items():
+        _directories(layer, str(Path(path).parent))
+        target = layer / path
+        target.write_bytes(content)
+        target.chmod(0o644)
+
+
+def seed_home(home: Path, account: Account, skeleton: list[SkeletonFile]) -> None:
+    """Make the home on a volume that has none. Whole or not at all, so that a cut-off start does
+    not leave half of a home that a later one would keep."""
+    if home.exists():
+        os.chown(home, account.uid, account.gid)
+        return
+    half = home.with_name("home.new")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(mode=0o700)
+    for file in skeleton:
+        target = half / file.path
+        target.write_bytes(file.content)
+        target.chmod(file.mode)
+        os.chown(target, account.uid, account.gid)
+    os.chown(half, account.uid, account.gid)
+    half.chmod(0o755)
+    half.rename(home)
+
+
+def _directories(layer: Path, path: str) -> None:
+    made = layer
+    for part in Path(path).parts:
+        made = made / part
+        if not made.exists():
+            _directory(made)
+
+
+def _directory(path: Path) -> None:
+    path.mkdir(parents=True)
+    path.chmod(0o755)

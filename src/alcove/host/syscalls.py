@@ -1,0 +1,158 @@
+"""The system calls that Python does not offer: mounts by file descriptor, loop devices, openat2.
+
+They replace `mount`, `losetup` and `unshare`, whose processes would cost more than the work. One
+rule: every function takes descriptors or paths made by us and raises OSError naming them.
+"""
+
+import ctypes
+import errno
+import os
+from enum import IntFlag
+from pathlib import Path
+from typing import Final
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+# The same numbers on every architecture since they were added after the unification (5.x).
+_OPEN_TREE: Final = 428
+_MOVE_MOUNT: Final = 429
+_OPENAT2: Final = 437
+_MOUNT_SETATTR: Final = 442
+
+_OPEN_TREE_CLONE: Final = 1
+_AT_EMPTY_PATH: Final = 0x1000
+_MOVE_MOUNT_F_EMPTY_PATH: Final = 0x04
+_MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
+
+_RESOLVE_NO_MAGICLINKS: Final = 0x02
+_RESOLVE_NO_SYMLINKS: Final = 0x04
+_RESOLVE_BENEATH: Final = 0x08
+
+
+class MountFlag(IntFlag):
+    """Flags of mount(2)."""
+
+    READ_ONLY = 0x01
+    NO_SUID = 0x02
+    NO_DEV = 0x04
+    NO_ATIME = 0x400
+    PRIVATE = 1 << 18
+
+
+class MountAttribute(IntFlag):
+    """Attributes of mount_setattr(2)."""
+
+    READ_ONLY = 0x01
+    NO_SUID = 0x02
+    NO_DEV = 0x04
+    ID_MAP = 0x100000
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+def mount(source: str, target: str | Path, kind: str, flags: MountFlag, options: str = "") -> None:
+    """mount(2). `options` is limited by the kernel to one page."""
+    result = _libc.mount(
+        source.encode(), os.fsencode(target), kind.encode(), int(flags), options.encode() or None
+    )
+    _check(result, f"mount {kind} on {target}")
+
+
+def unmount(target: str | Path, *, lazy: bool = False) -> None:
+    """umount2(2), never through a symlink."""
+    umount_nofollow, mnt_detach = 8, 2
+    flags = umount_nofollow | (mnt_detach if lazy else 0)
+    _check(_libc.umount2(os.fsencode(target), flags), f"unmount {target}")
+
+
+def clone_mount(path: str | Path, *, dir_fd: int = -100) -> int:
+    """A detached copy of the mount at `path`, as a descriptor that owns it."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    result = _libc.syscall(_OPEN_TREE, dir_fd, os.fsencode(path), ctypes.c_uint(flags))
+    return _check(result, f"clone the mount at {path}")
+
+
+def set_mount_attributes(
+    mount_fd: int, attributes: MountAttribute, *, userns_fd: int | None = None
+) -> None:
+    """Give a detached mount its attributes; with `userns_fd` also that namespace's id mapping."""
+    private = int(MountFlag.PRIVATE)
+    attr = _MountAttr(int(attributes), 0, private, 0)
+    if userns_fd is not None:
+        attr.attr_set |= int(MountAttribute.ID_MAP)
+        attr.userns_fd = userns_fd
+    result = _libc.syscall(
+        _MOUNT_SETATTR,
+        mount_fd,
+        b"",
+        ctypes.c_uint(_AT_EMPTY_PATH),
+        ctypes.byref(attr),
+        ctypes.c_size_t(ctypes.sizeof(attr)),
+    )
+    _check(result, "set the attributes of a mount")
+
+
+def attach_mount(mount_fd: int, target_fd: int) -> None:
+    """Attach a detached mount on the directory that `target_fd` is."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    result = _libc.syscall(_MOVE_MOUNT, mount_fd, b"", target_fd, b"", ctypes.c_uint(flags))
+    _check(result, "attach a mount")
+
+
+def open_beneath(dir_fd: int, path: str, flags: int) -> int:
+    """openat2(2) that follows no symlink and never leaves `dir_fd`: for trees made by others."""
+    how = _OpenHow(
+        flags | os.O_CLOEXEC,
+        0,
+        _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS,
+    )
+    result = _libc.syscall(
+        _OPENAT2,
+        dir_fd,
+        os.fsencode(path),
+        ctypes.byref(how),
+        ctypes.c_size_t(ctypes.sizeof(how)),
+    )
+    return _check(result, f"open {path} without following links")
+
+
+def become_subreaper() -> None:
+    """Let orphans of our children become our children, so that their exit codes reach us."""
+    set_child_subreaper = 36
+    _check(_libc.prctl(set_child_subreaper, 1, 0, 0, 0), "become a subreaper")
+
+
+def drop_from_bounding_set(capability: int) -> None:
+    """PR_CAPBSET_DROP on this thread; call it before any other thread starts."""
+    capbset_drop = 24
+    result = _libc.prctl(capbset_drop, capability, 0, 0, 0)
+    if result != 0 and ctypes.get_errno() != errno.EINVAL:
+        _check(result, f"drop capability {capability}")
+
+
+def unshare_user_namespace() -> None:
+    """unshare(CLONE_NEWUSER); only in a process with one thread."""
+    _check(_libc.unshare(0x10000000), "make a user namespace")
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
