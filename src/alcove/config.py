@@ -85,13 +85,16 @@ class ClientSettings:
 
 
 def load(
-    environ: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    *,
+    config_file: str | None = None,
 ) -> Settings:
     """Read file, environment and flags. Raises Invalid, naming each setting at fault."""
     environ = os.environ if environ is None else environ
     values: dict[str, object] = {}
     errors: list[FieldError] = []
-    file = environ.get("ALCOVE_CONFIG")
+    file = config_file or environ.get("ALCOVE_CONFIG")
     if file:
         try:
             values |= tomllib.loads(Path(file).read_text())

@@ -37,6 +37,8 @@ class Gate:
     """One per server."""
 
     rates: Rates = field(default_factory=Rates)
+    closing: bool = False
+    """The server is about to end; whoever streams says goodbye."""
     used: dict[str, datetime] = field(default_factory=dict[str, datetime])
     """Credentials used since they were last written down, by id."""
     names: "OrderedDict[str, str]" = field(default_factory=OrderedDict[str, str])
