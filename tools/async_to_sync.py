@@ -33,6 +33,7 @@ WORDS: Final = {
     "aiter_raw": "iter_raw",
     "aread": "read",
     "asynccontextmanager": "contextmanager",
+    "asyncio": "sync",
 }
 
 
@@ -120,7 +121,7 @@ def _formatted(text: str) -> str:
     name = str(TARGET / "made.py")
     # Without `await`, some loops and comprehensions are more than is needed (UP028, C416).
     tidy = ["check", "--quiet", "--fix", "--unsafe-fixes", "--exit-zero"]
-    for command in ([*tidy, "--select", "C416,I,RUF100,UP028"], ["format"]):
+    for command in ([*tidy, "--select", "C416,I,PLC0415,RUF100,UP028"], ["format"]):
         text = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--stdin-filename", name, "-"],
             input=text,

@@ -103,11 +103,9 @@ def _secret(server: str, token: str | None, file: Path | None) -> str:
 
 
 def _whose(server: str, secret: str) -> "Me":
-    from alcove.sdk import Alcove  # noqa: PLC0415
-
     if not secret:
         raise Unauthenticated("no token was given")
-    with Alcove(server, secret) as api:
+    with connect(server, secret) as api:
         try:
             return api.users.me()
         except Unauthenticated as error:

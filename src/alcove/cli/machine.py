@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROGRAMS: Final = {
-    "server": "Serve, in the foreground (needs alcove[server]).",
+    "server": "Serve, in the foreground (needs the extra `server`).",
     "host": "The privileged half of the local driver.",
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from alcove.clock import system_clock
 
@@ -62,9 +62,10 @@ def plain(document: object) -> object:
     if dump is not None:
         return dump(mode="json")
     if isinstance(document, Mapping):
-        return {str(key): plain(value) for key, value in document.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        entries = cast("Mapping[str, object]", document)
+        return {key: plain(value) for key, value in entries.items()}
     if isinstance(document, list | tuple):
-        return [plain(item) for item in document]  # pyright: ignore[reportUnknownVariableType]
+        return [plain(item) for item in cast("Sequence[object]", document)]
     return document
 
 

@@ -1,12 +1,15 @@
 """A connection for one command, and what options have in common. Loads the SDK when asked."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from alcove.sdk import Alcove
 
 COMPLETION_TIMEOUT_S: Final = 1.5
@@ -20,11 +23,18 @@ DataDir = Annotated[
 ]
 
 
-def connect() -> "Alcove":
-    """The server that `ALCOVE_URL` or `alcove login` names. Use it as a context manager."""
-    from alcove.sdk import Alcove  # noqa: PLC0415 - an HTTP client takes time to load
+def connect(url: str | None = None, token: str | None = None) -> "Alcove":
+    """Else the server that `ALCOVE_URL` or `alcove login` names. Use it as a context manager."""
+    return _client()(url, token)
 
-    return Alcove()
+
+def _client() -> "type[Alcove]":
+    # An HTTP client takes time to load, and httpx half of it for a command line of its own that
+    # it can do without (an import that fails is what it expects there).
+    sys.modules.setdefault("httpx._main", cast("ModuleType", None))
+    from alcove.sdk import Alcove  # noqa: PLC0415
+
+    return Alcove
 
 
 def pairs(values: Sequence[str], *, option: str) -> dict[str, str]:
@@ -50,10 +60,8 @@ def complete_templates(incomplete: str) -> list[str]:
 def _names(resource: str, incomplete: str) -> list[str]:
     from itertools import islice  # noqa: PLC0415
 
-    from alcove.sdk import Alcove  # noqa: PLC0415
-
     try:
-        with Alcove(timeout_s=COMPLETION_TIMEOUT_S, retries=0) as api:
+        with _client()(timeout_s=COMPLETION_TIMEOUT_S, retries=0) as api:
             found = api.workspaces.list() if resource == "workspaces" else api.templates.list()
             names = [item.name for item in islice(found, 200)]
     except Exception:

@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from alcove.sdk._async.primitives import Connection
 from alcove.sdk._async.transport import AsyncTransport
 from alcove.sdk.answers import encode, problem_in_message, read, request
 from alcove.sdk.errors import Unavailable
@@ -20,7 +19,6 @@ from alcove.sdk.execs import (
     from_answer,
     output_bytes,
 )
-from alcove.sdk.refusals import closing_as_error
 from alcove.sdk.retry import Repeat
 from alcove.sdk.sse import Parser, ServerSentEvent
 from alcove.wire.base import Answer
@@ -34,6 +32,9 @@ from alcove.wire.execs import (
     ProcessSignal,
     TerminalSize,
 )
+
+if TYPE_CHECKING:
+    from alcove.sdk._async.sockets import AsyncSocket
 
 FRAME_MAX: Final = 64 * 1024
 _SLACK_S: Final = 30.0
@@ -87,10 +88,9 @@ async def process(
     transport: AsyncTransport, path: str, body: ProcessRequest
 ) -> "AsyncGenerator[AsyncProcess]":
     """Start a command with live stdin; leaving the context ends it."""
-    async with transport.websocket(path) as connection:
-        with closing_as_error(transport.endpoint.url):
-            await connection.send(encode(body).decode())
-        yield AsyncProcess(connection, transport.endpoint.url)
+    async with transport.websocket(path) as socket:
+        await socket.send(encode(body).decode())
+        yield AsyncProcess(socket)
 
 
 def _take(event: ServerSentEvent, collected: Collected) -> ExecExit | None:
@@ -114,9 +114,8 @@ class AsyncProcess:
     whatever is still running.
     """
 
-    def __init__(self, connection: Connection, url: str) -> None:
-        self._connection = connection
-        self._url = url
+    def __init__(self, socket: "AsyncSocket") -> None:
+        self._socket = socket
         self.pid: int | None = None
         self.exit: Exit | None = None
         """Set once the iteration has ended."""
@@ -149,8 +148,7 @@ class AsyncProcess:
 
     async def _outputs(self) -> AsyncIterator[Output]:
         while self.exit is None:
-            with closing_as_error(self._url):
-                message = await self._connection.recv()
+            message = await self._socket.receive()
             if isinstance(message, str):
                 raise problem_in_message(message)
             frame, payload = message[0], message[1:]
@@ -169,5 +167,4 @@ class AsyncProcess:
                     pass
 
     async def _send(self, frame: Frame, payload: bytes) -> None:
-        with closing_as_error(self._url):
-            await self._connection.send(bytes((frame,)) + payload)
+        await self._socket.send(bytes((frame,)) + payload)

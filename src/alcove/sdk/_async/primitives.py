@@ -3,18 +3,12 @@
 Written by hand on both sides, with the same names, so that everything else is generated.
 """
 
-import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Final, TypeVar, TypeVarTuple
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
-from websockets.asyncio.client import ClientConnection as Connection
-from websockets.asyncio.client import connect
 
-__all__ = ["Connection", "chunks", "in_thread", "open_websocket", "sleep"]
-
-CLOSE_TIMEOUT_S: Final = 2.0
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -32,24 +26,3 @@ async def chunks(source: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Read a blocking iterator off the event loop."""
     while (chunk := await anyio.to_thread.run_sync(next, source, None)) is not None:
         yield chunk
-
-
-async def open_websocket(
-    url: str,
-    *,
-    headers: Mapping[str, str],
-    context: ssl.SSLContext | None,
-    direct: bool,
-    timeout_s: float,
-    message_max: int,
-) -> Connection:
-    return await connect(
-        url,
-        additional_headers=headers,
-        ssl=context,
-        proxy=None if direct else True,
-        open_timeout=timeout_s,
-        close_timeout=CLOSE_TIMEOUT_S,
-        max_size=message_max,
-        compression=None,
-    )

@@ -3,11 +3,10 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from alcove.sdk._sync.primitives import Connection
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import encode, problem_in_message, read, request
 from alcove.sdk.errors import Unavailable
@@ -21,7 +20,6 @@ from alcove.sdk.execs import (
     from_answer,
     output_bytes,
 )
-from alcove.sdk.refusals import closing_as_error
 from alcove.sdk.retry import Repeat
 from alcove.sdk.sse import Parser, ServerSentEvent
 from alcove.wire.base import Answer
@@ -35,6 +33,9 @@ from alcove.wire.execs import (
     ProcessSignal,
     TerminalSize,
 )
+
+if TYPE_CHECKING:
+    from alcove.sdk._sync.sockets import Socket
 
 FRAME_MAX: Final = 64 * 1024
 _SLACK_S: Final = 30.0
@@ -84,10 +85,9 @@ def run_streamed(
 @contextmanager
 def process(transport: Transport, path: str, body: ProcessRequest) -> "Generator[Process]":
     """Start a command with live stdin; leaving the context ends it."""
-    with transport.websocket(path) as connection:
-        with closing_as_error(transport.endpoint.url):
-            connection.send(encode(body).decode())
-        yield Process(connection, transport.endpoint.url)
+    with transport.websocket(path) as socket:
+        socket.send(encode(body).decode())
+        yield Process(socket)
 
 
 def _take(event: ServerSentEvent, collected: Collected) -> ExecExit | None:
@@ -111,9 +111,8 @@ class Process:
     whatever is still running.
     """
 
-    def __init__(self, connection: Connection, url: str) -> None:
-        self._connection = connection
-        self._url = url
+    def __init__(self, socket: "Socket") -> None:
+        self._socket = socket
         self.pid: int | None = None
         self.exit: Exit | None = None
         """Set once the iteration has ended."""
@@ -146,8 +145,7 @@ class Process:
 
     def _outputs(self) -> Iterator[Output]:
         while self.exit is None:
-            with closing_as_error(self._url):
-                message = self._connection.recv()
+            message = self._socket.receive()
             if isinstance(message, str):
                 raise problem_in_message(message)
             frame, payload = message[0], message[1:]
@@ -166,5 +164,4 @@ class Process:
                     pass
 
     def _send(self, frame: Frame, payload: bytes) -> None:
-        with closing_as_error(self._url):
-            self._connection.send(bytes((frame,)) + payload)
+        self._socket.send(bytes((frame,)) + payload)

@@ -9,24 +9,25 @@ import secrets
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import httpx
 
-from alcove.sdk._sync.primitives import Connection, open_websocket, sleep
+from alcove.sdk._sync.primitives import sleep
 from alcove.sdk.answers import Query, encode, problem_of, query_pairs, read
 from alcove.sdk.credentials import Endpoint
 from alcove.sdk.errors import AlcoveError, Unavailable
-from alcove.sdk.refusals import refusals_as_errors
 from alcove.sdk.retry import RETRIES, Answer, Broken, Repeat, wait_before_retry
 from alcove.sdk.version import user_agent
 from alcove.wire.base import Answer as Model
 from alcove.wire.base import Request
 
+if TYPE_CHECKING:
+    from alcove.sdk._sync.sockets import Socket
+
 CONNECT_TIMEOUT_S: Final = 10.0
 TIMEOUT_S: Final = 60.0
 PROBLEM_MAX: Final = 1024 * 1024
-MESSAGE_MAX: Final = 1024 * 1024
 _API: Final = "/api/v2"
 
 Body: TypeAlias = bytes | Iterator[bytes]
@@ -200,22 +201,22 @@ class Transport:
             sleep(pause)
 
     @contextmanager
-    def websocket(self, path: str) -> Generator[Connection]:
+    def websocket(self, path: str) -> "Generator[Socket]":
         """An open WebSocket. Raises AlcoveError when the server refuses the upgrade."""
+        from alcove.sdk._sync.sockets import open_socket  # noqa: PLC0415 - by need
+
         url = "ws" + self.endpoint.url.removeprefix("http") + _API + path
-        with refusals_as_errors(self.endpoint.url):
-            connection = open_websocket(
-                url,
-                headers=self._headers,
-                context=httpx.create_ssl_context() if url.startswith("wss:") else None,
-                direct=self.endpoint.is_loopback,
-                timeout_s=CONNECT_TIMEOUT_S,
-                message_max=MESSAGE_MAX,
-            )
+        socket = open_socket(
+            url,
+            headers=self._headers,
+            context=httpx.create_ssl_context() if url.startswith("wss:") else None,
+            direct=self.endpoint.is_loopback,
+            timeout_s=CONNECT_TIMEOUT_S,
+        )
         try:
-            yield connection
+            yield socket
         finally:
-            connection.close()
+            socket.close()
 
 
 def _problem(response: httpx.Response) -> AlcoveError:
