@@ -42,7 +42,7 @@ func (c *Content) compose(w http.ResponseWriter, r *http.Request) (*written, err
 	if request.Username == "" {
 		request.Username, _, _ = r.BasicAuth()
 	}
-	user, err := c.Files.Users.Lookup(request.Username)
+	user, err := lookup(c.Files.Users, request.Username)
 	if err != nil {
 		return nil, err
 	}

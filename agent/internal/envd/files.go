@@ -66,7 +66,7 @@ func (c *Content) who(r *http.Request) (identity.User, error) {
 	if name == "" {
 		name, _, _ = r.BasicAuth()
 	}
-	return c.Files.Users.Lookup(name)
+	return lookup(c.Files.Users, name)
 }
 
 // refuse answers with the numeric code that envd's clients expect on these routes.
@@ -211,10 +211,13 @@ func decoded(r *http.Request) (io.Reader, error) {
 }
 
 func (u *upload) receiveParts(parts *multipart.Reader, path string) error {
-	for range partsMax {
+	for number := 1; ; number++ {
 		part, err := parts.NextRawPart()
 		if err == io.EOF {
 			break
+		}
+		if number > partsMax {
+			return connect.Errorf(connect.InvalidArgument, "more than %d parts in one request", partsMax)
 		}
 		if err != nil {
 			return connect.Errorf(connect.InvalidArgument, "the multipart body cannot be read: %w", err)
@@ -230,7 +233,7 @@ func (u *upload) receiveParts(parts *multipart.Reader, path string) error {
 			target = fileName(part)
 		}
 		if target == "" {
-			return connect.Errorf(connect.InvalidArgument, "part %d has no file name, and there is no path", len(u.done)+1)
+			return connect.Errorf(connect.InvalidArgument, "part %d has no file name, and there is no path", number)
 		}
 		if err := u.store(target, part); err != nil {
 			return err
@@ -238,9 +241,6 @@ func (u *upload) receiveParts(parts *multipart.Reader, path string) error {
 	}
 	if len(u.done) == 0 {
 		return connect.Errorf(connect.InvalidArgument, "the body has no part named file")
-	}
-	if _, err := parts.NextRawPart(); err != io.EOF {
-		return connect.Errorf(connect.InvalidArgument, "more than %d files in one request", partsMax)
 	}
 	return nil
 }

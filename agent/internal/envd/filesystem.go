@@ -96,7 +96,7 @@ func (s *Filesystem) Routes(handle func(pattern string, handler http.HandlerFunc
 // who gives the user of a request and the meaning of a path for that user.
 func (s *Filesystem) who(r *http.Request, path string) (identity.User, string, error) {
 	name, _, _ := r.BasicAuth()
-	user, err := s.Files.Users.Lookup(name)
+	user, err := lookup(s.Files.Users, name)
 	if err != nil {
 		return user, "", fault.Of(err)
 	}

@@ -58,10 +58,15 @@ func (s *Processes) start(w http.ResponseWriter, r *http.Request) {
 		stream.End(err)
 		return
 	}
-	user, _, _ := r.BasicAuth()
+	name, _, _ := r.BasicAuth()
+	user, err := lookup(s.Table.Users, name)
+	if err != nil {
+		stream.End(fault.Of(err))
+		return
+	}
 	spec := process.Spec{
 		Cmd: request.Process.Cmd, Args: request.Process.Args, Env: request.Process.Envs, Cwd: request.Process.Cwd,
-		User: user, Tag: request.Tag, PTY: request.PTY.size(), Timeout: timeout,
+		User: user.Name, Tag: request.Tag, PTY: request.PTY.size(), Timeout: timeout,
 		// Clients from before the field was there expect an open standard input.
 		Stdin: request.Stdin == nil || *request.Stdin,
 	}

@@ -66,6 +66,7 @@ type Watcher struct {
 	mu      sync.Mutex
 	paths   map[int32]string // watch descriptor → path relative to root
 	queue   []Event
+	hidden  uint32 // cookie of the last rename of a temporary file of ours
 	wake    chan struct{}
 	closed  bool
 	failure error
@@ -203,14 +204,33 @@ func (w *Watcher) parse(buffer []byte) {
 	for len(buffer) >= syscall.SizeofInotifyEvent {
 		wd := int32(binary.NativeEndian.Uint32(buffer))
 		mask := binary.NativeEndian.Uint32(buffer[4:])
+		cookie := binary.NativeEndian.Uint32(buffer[8:])
 		length := int(binary.NativeEndian.Uint32(buffer[12:]))
 		if len(buffer) < syscall.SizeofInotifyEvent+length {
 			return
 		}
 		name := strings.TrimRight(string(buffer[syscall.SizeofInotifyEvent:syscall.SizeofInotifyEvent+length]), "\x00")
 		buffer = buffer[syscall.SizeofInotifyEvent+length:]
+		if w.ours(mask, cookie, name) {
+			continue
+		}
 		w.happened(wd, mask, name)
+		if mask&syscall.IN_MOVED_TO != 0 && cookie != 0 && cookie == w.hidden {
+			// A file was written whole and put in its place; whoever watches wants to hear of a write.
+			w.happened(wd, syscall.IN_MODIFY, name)
+		}
 	}
+}
+
+// ours hides the temporary files that uploads are written to.
+func (w *Watcher) ours(mask, cookie uint32, name string) bool {
+	if !strings.HasPrefix(name, temporaryPrefix) {
+		return false
+	}
+	if mask&syscall.IN_MOVED_FROM != 0 {
+		w.hidden = cookie
+	}
+	return true
 }
 
 func (w *Watcher) happened(wd int32, mask uint32, name string) {

@@ -14,7 +14,10 @@ import (
 	"alcove.dev/agent/internal/identity"
 )
 
-const oPath = 0x200000
+const (
+	oPath           = 0x200000
+	temporaryPrefix = ".alcove-"
+)
 
 // Writing is a file that is being replaced: nobody sees it until Commit.
 //
@@ -91,7 +94,7 @@ func besides(user identity.User, path string, old fs.FileInfo) (*Writing, error)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: filepath.Dir(path), Err: err}
 	}
-	temporary := ".alcove-" + rand.Text()
+	temporary := temporaryPrefix + rand.Text()
 	flags := syscall.O_WRONLY | syscall.O_CREAT | syscall.O_EXCL | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
 	fd, err := syscall.Openat(directory, temporary, flags, 0o644)
 	if err != nil {
