@@ -69,6 +69,11 @@ class Settings:
         return self.data_dir / "run"
 
     @property
+    def admin_socket(self) -> Path:
+        """In the server's own directory: what the host process uses must not be the server's."""
+        return self.server_dir / "admin.sock"
+
+    @property
     def url(self) -> str:
         return self.external_url or f"http://{self.http_address}"
 

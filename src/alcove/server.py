@@ -118,7 +118,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(10):
             await core.journal.flush(core)
             await core.aclose()
-        (settings.run_dir / "admin.sock").unlink(missing_ok=True)
+        settings.admin_socket.unlink(missing_ok=True)
     _log.info("stopped")
 
 
@@ -128,7 +128,7 @@ def loops(core: Core) -> dict[str, Callable[[], Awaitable[Any]]]:
         "reconciler": lambda: reconciler.run(core),
         "journal": lambda: core.journal.run(core),
         "tidy": lambda: _tidy(core),
-        "local": lambda: local.serve(core, core.settings.run_dir / "admin.sock"),
+        "local": lambda: local.serve(core, core.settings.admin_socket),
     }
 
 

@@ -1,4 +1,4 @@
-"""`run/admin.sock`: how root on the server's machine gets in, before there is any password.
+"""`server/admin.sock`: how root on the server's machine gets in, before there is any password.
 
 Two requests and nothing else: a sign-in link, and a token, both of the first owner. Who may ask
 is decided by the kernel: the socket's mode, and the peer's uid, which must be root's or the

@@ -61,7 +61,7 @@ def ensure_directories(layout: Layout, user: str) -> None:
     for path, owner, mode in (
         (layout.data_dir, (0, 0), 0o755),
         (layout.data_dir / "server", (uid, gid), 0o700),
-        (layout.run_dir, (0, gid), 0o775),
+        (layout.run_dir, (0, 0), 0o711),
         (layout.log_dir, (0, 0), 0o755),
     ):
         path.mkdir(parents=True, exist_ok=True)

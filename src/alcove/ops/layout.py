@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def admin_socket(self) -> Path:
-        return self.run_dir / "admin.sock"
+        return self.data_dir / "server/admin.sock"
 
 
 def checkout() -> Path | None:

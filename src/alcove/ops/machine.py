@@ -151,7 +151,7 @@ def _port(settings: Settings) -> Finding:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.settimeout(1)
         taken = probe.connect_ex((host.strip("[]") or "127.0.0.1", int(port))) == 0
-    ours = taken and (settings.run_dir / "admin.sock").exists()
+    ours = taken and settings.admin_socket.exists()
     return judge(
         "network",
         f"address {settings.http_address}",
