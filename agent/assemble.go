@@ -11,9 +11,12 @@ import (
 	"alcove.dev/agent/internal/envd"
 	"alcove.dev/agent/internal/filesystem"
 	"alcove.dev/agent/internal/identity"
+	"alcove.dev/agent/internal/journal"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/reaper"
 	"alcove.dev/agent/internal/server"
+	"alcove.dev/agent/internal/startup"
+	"alcove.dev/agent/internal/stats"
 	"alcove.dev/agent/internal/stream"
 )
 
@@ -38,6 +41,8 @@ func assemble(settings config.Config) (*agent, error) {
 			return nil, err
 		}
 	}
+	log := journal.New()
+	runner := startup.New(table, log)
 	guard := server.NewGuard(settings.ControlHash)
 	routes := server.NewRoutes(guard)
 	a := &agent{routes: routes, shutdown: make(chan time.Duration, 1)}
@@ -51,7 +56,10 @@ func assemble(settings config.Config) (*agent, error) {
 	content := &envd.Content{Files: files, Table: table, Meter: meter}
 	content.Routes(routes.For(server.ForFiles))
 	routes.HandleFunc(server.ForClients, "POST /files/compose", content.Compose)
-	routes.Handle(server.ForControl, "POST /init", &control.Init{Table: table, SetToken: guard.SetToken})
+	routes.Handle(server.ForControl, "POST /init", &control.Init{Table: table, Runner: runner, SetToken: guard.SetToken})
+	routes.Handle(server.ForControl, "GET /alcove/startup", &control.Startup{Runner: runner})
+	routes.Handle(server.ForControl, "GET /alcove/logs", &control.Logs{Journal: log})
+	routes.Handle(server.ForControl, "GET /alcove/stats", &control.Stats{Collector: &stats.Collector{Table: table, Meter: meter}})
 	routes.Handle(server.ForControl, "POST /alcove/exec", &stream.Exec{Table: table})
 	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{Table: table, Meter: meter})
 	routes.HandleFunc(server.ForControl, "POST /alcove/shutdown", a.shutdownRoute)

@@ -13,6 +13,7 @@ import (
 	"alcove.dev/agent/internal/connect"
 	"alcove.dev/agent/internal/fault"
 	"alcove.dev/agent/internal/process"
+	"alcove.dev/agent/internal/startup"
 )
 
 const initBodyMax = 4 << 20
@@ -36,11 +37,13 @@ type claim struct {
 	AccessToken    *string           `json:"access_token"`
 	AccessTokenE2B *string           `json:"accessToken"`
 	Identity       *Identity         `json:"identity"`
+	Startup        *startup.Plan     `json:"startup"`
 }
 
 // Init serves POST /init.
 type Init struct {
 	Table    *process.Table
+	Runner   *startup.Runner
 	SetToken func(string)
 }
 
@@ -86,6 +89,10 @@ func (i *Init) apply(c *claim) error {
 	if c.Hostname != "" {
 		// Only with CAP_SYS_ADMIN, which the agent should not have; the driver sets it otherwise.
 		_ = syscall.Sethostname([]byte(c.Hostname))
+	}
+	// Last: the steps run with all of the above.
+	if c.Startup != nil {
+		return i.Runner.Begin(*c.Startup)
 	}
 	return nil
 }
