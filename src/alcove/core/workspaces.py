@@ -6,7 +6,6 @@ makes it true. Nothing here talks to a runtime.
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Final
 
 import anyio
@@ -14,13 +13,15 @@ import anyio
 from alcove.core import access
 from alcove.core.app import Core
 from alcove.core.bus import RECONCILE, workspace_topic
+from alcove.core.intents import ask, ends_at, event, is_settled
 from alcove.core.names import made_up_name, new_workspace_id
 from alcove.core.pages import Page, PageRequest, position_cursor, read_position
 from alcove.core.rendering import check_offered, rendered
+from alcove.core.revisions import update as update
 from alcove.drivers.base import Pausable
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import Conflict, Denied, NotFound, QuotaExceeded, Unsupported
-from alcove.model.event import EventKind, NewEvent
+from alcove.model.event import EventKind
 from alcove.model.identity import User
 from alcove.model.template import TemplateVersion
 from alcove.model.units import format_duration
@@ -37,13 +38,6 @@ NAME_TRIES: Final = 5
 WAIT_MAX_S: Final = 600.0
 WAIT_POLL_S: Final = 1.0
 """Another server may be the one that makes it true."""
-
-SETTLED: Final = {
-    Desired.RUNNING: Phase.RUNNING,
-    Desired.PAUSED: Phase.PAUSED,
-    Desired.STOPPED: Phase.STOPPED,
-    Desired.DELETED: Phase.DELETED,
-}
 
 
 async def create(core: Core, actor: Actor, request: NewWorkspace) -> Workspace:
@@ -188,63 +182,6 @@ async def wait(core: Core, actor: Actor, ref: str, *, timeout_s: float) -> Works
     return found
 
 
-def is_settled(workspace: Workspace) -> bool:
-    """Whether it is what is wanted, or will not be without somebody's doing."""
-    if workspace.phase is Phase.FAILED:
-        return True
-    restarting = workspace.desired is Desired.RUNNING and workspace.retire_boot is not None
-    return workspace.phase is SETTLED[workspace.desired] and not restarting
-
-
-async def ask(
-    core: Core,
-    actor: Actor,
-    workspace: Workspace,
-    desired: Desired,
-    *,
-    kind: EventKind,
-    reason: str,
-    retire_boot: str | None = None,
-    unless_changed: bool = False,
-) -> Workspace:
-    """Write what is wanted, with its event, and wake the reconciler. The caller has checked.
-
-    With `unless_changed` it is a Conflict if somebody asked for something since `workspace` was
-    read; so that two servers' timers do a thing once.
-    """
-    now = core.clock()
-    async with core.db.transaction() as tx:
-        row = await workspaces.want(
-            tx,
-            workspace.id,
-            desired,
-            now=now,
-            reason=reason,
-            generation=workspace.generation if unless_changed else None,
-            retire_boot=retire_boot,
-        )
-        if row is None:
-            raise Conflict(f"workspace {workspace.name} was deleted or changed meanwhile")
-        await events.append(tx, now, event(kind, actor, row, {"reason": reason} if reason else {}))
-    core.bus.wake(RECONCILE)
-    core.bus.wake(workspace_topic(workspace.id))
-    return row
-
-
-def event(
-    kind: EventKind, actor: Actor, workspace: Workspace, detail: Mapping[str, object]
-) -> NewEvent:
-    return NewEvent(
-        kind=kind,
-        actor=actor.id,
-        subject=workspace.id,
-        owner=workspace.owner,
-        detail={"name": workspace.name, **detail},
-        address=actor.address,
-        request_id=actor.request_id,
-    )
-
-
 async def _owner(tx: Tx, actor: Actor, request: NewWorkspace) -> User:
     if request.owner is None or request.owner == actor.name:
         found = await users.get(tx, actor.id)
@@ -318,10 +255,6 @@ def _new(
         announced_at=None,
         check_at=now,
     )
-
-
-def ends_at(now: datetime, ttl_s: int | None) -> datetime | None:
-    return None if ttl_s is None else now + timedelta(seconds=ttl_s)
 
 
 async def _insert(core: Core, actor: Actor, workspace: Workspace, request: NewWorkspace) -> None:

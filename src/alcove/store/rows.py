@@ -59,6 +59,7 @@ def dump_workspace(workspace: Workspace) -> Mapping[str, Any]:
         "repo": workspace.repo,
         "branch": workspace.branch,
         "lifetime": dump_lifetime(workspace.lifetime),
+        "ephemeral": workspace.spec.ephemeral,
         "desired": workspace.desired,
         "phase": workspace.phase,
         "reason": workspace.reason,

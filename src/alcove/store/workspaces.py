@@ -201,6 +201,7 @@ async def revise(
             labels=dump_json(revision.labels),
             template_version=revision.template_version,
             spec=dump_spec(revision.spec),
+            ephemeral=revision.spec.ephemeral,
             parameters=dump_json(revision.parameters),
             repo=revision.repo,
             branch=revision.branch,

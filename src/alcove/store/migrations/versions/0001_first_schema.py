@@ -147,6 +147,7 @@ def upgrade() -> None:
         sa.Column("branch", sa.Text(), nullable=True),
         sa.Column("lifetime", sa.Text(), nullable=False),
         sa.Column("request", sa.Text(), nullable=False),
+        sa.Column("ephemeral", sa.Boolean(), nullable=False),
         sa.Column("desired", sa.String(length=16), nullable=False),
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),

@@ -1,0 +1,167 @@
+"""Changing a workspace: its name, labels, time to live, parameters, template version.
+
+What a change means is rendered anew from what was asked for at first; the home is kept. What the
+runtime was started with stays until the next start, and `reason` says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from alcove.core import access
+from alcove.core.app import Core
+from alcove.core.bus import RECONCILE, workspace_topic
+from alcove.core.intents import ends_at, event
+from alcove.core.outcomes import UPDATE_PENDING
+from alcove.core.rendering import check_offered, rendered
+from alcove.model.access import Actor, Permission
+from alcove.model.errors import Conflict, FieldError, Invalid, NotFound
+from alcove.model.event import EventKind
+from alcove.model.identity import User
+from alcove.model.template import Recipe, TemplateVersion
+from alcove.model.workspace import Desired, Spec, Workspace
+from alcove.recipes.render import Rendered, hostname
+from alcove.store import events, templates, users, workspaces
+from alcove.store.workspaces import Revision
+from alcove.wire.workspaces import NewWorkspace, WorkspaceChange
+
+
+async def update(core: Core, actor: Actor, ref: str, change: WorkspaceChange) -> Workspace:
+    """Write what is to change; only what is given does.
+
+    Raises Invalid (also for a parameter that cannot change), Unsupported, NotFound, and Conflict
+    when the name is taken or somebody else changed it at the same moment.
+    """
+    found = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
+    if found.desired is Desired.DELETED:
+        raise Conflict(f"workspace {found.name} is being deleted")
+    async with core.db.read() as tx:
+        asked = NewWorkspace.model_validate_json(await workspaces.request_of(tx, found.id))
+        version = await templates.version(
+            tx, found.template, change.template_version or found.template_version
+        )
+        owner = await users.get(tx, found.owner)
+    if version is None or owner is None:
+        raise NotFound(f"template {found.template!r} has no version {change.template_version}")
+    revision, told = await _revised(core, found, asked, change, version, owner)
+    if not told:
+        return found
+    now = core.clock()
+    async with core.db.transaction() as tx:
+        row = await workspaces.revise(tx, found.id, revision, generation=found.generation, now=now)
+        if row is None:
+            raise Conflict(f"workspace {found.name} was changed meanwhile; look and try again")
+        await events.append(tx, now, event(EventKind.WORKSPACE_UPDATED, actor, row, told))
+    core.bus.wake(RECONCILE)
+    core.bus.wake(workspace_topic(row.id))
+    return row
+
+
+async def _revised(
+    core: Core,
+    found: Workspace,
+    asked: NewWorkspace,
+    change: WorkspaceChange,
+    version: TemplateVersion,
+    owner: User,
+) -> tuple[Revision, Mapping[str, object]]:
+    """What to write, and what to tell of it; nothing to tell means nothing changes."""
+    name = change.name or found.name
+    asked = _asked(found, asked, change, version.recipe)
+    made = Rendered(found.spec, found.lifetime, {}, found.repo, found.branch)
+    parameters: Mapping[str, object] = found.parameters
+    fresh = bool({"parameters", "template_version", "ttl"} & change.model_fields_set)
+    if fresh:
+        made = rendered(version.recipe, asked, name=name, owner=owner, settings=core.settings)
+        parameters = made.parameters
+        _check_fixed(version.recipe, found, made)
+        check_offered(made.spec, await core.capabilities(), driver=core.driver.name)
+    spec = replace(made.spec, hostname=hostname(name))
+    expires_at = found.expires_at
+    if made.lifetime.ttl_s != found.lifetime.ttl_s or "ttl" in change.model_fields_set:
+        expires_at = ends_at(core.clock(), made.lifetime.ttl_s)
+    restart = found.boot is not None and _of_runtime(spec) != _of_runtime(found.spec)
+    revision = Revision(
+        name=name,
+        labels=found.labels if change.labels is None else change.labels,
+        template_version=version.number,
+        spec=spec,
+        parameters=parameters,
+        repo=made.repo,
+        branch=made.branch,
+        lifetime=made.lifetime,
+        expires_at=expires_at,
+        reason=UPDATE_PENDING if restart else found.reason,
+        request=asked.model_dump_json(exclude_unset=True),
+    )
+    return revision, _told(found, revision, restart=restart)
+
+
+def _asked(
+    found: Workspace, asked: NewWorkspace, change: WorkspaceChange, recipe: Recipe
+) -> NewWorkspace:
+    """The first request, as if it had been made with the change."""
+    given: dict[str, object] = {"template_version": change.template_version}
+    declared = {parameter.name for parameter in recipe.parameters}
+    # Repo and branch are written on top, whether they came as parameters or not.
+    given |= {"repo": found.repo, "branch": found.branch if found.repo else None}
+    values = {k: v for k, v in found.parameters.items() if k in declared}
+    values |= change.parameters or {}
+    for name in ("repo", "branch"):
+        if name in (change.parameters or {}):
+            given[name] = None
+    given |= {"parameters": values, "rich_parameters": None}
+    if "ttl" in change.model_fields_set:
+        given |= {"ttl": change.ttl, "ttl_hours": None}
+    elif {"ttl", "ttl_hours"} & set(change.parameters or {}):
+        given |= {"ttl": None, "ttl_hours": None}
+    return asked.model_copy(update={k: v for k, v in given.items() if v != getattr(asked, k)})
+
+
+def _check_fixed(recipe: Recipe, found: Workspace, made: Rendered) -> None:
+    """Raises Invalid for what cannot change once a workspace exists."""
+    faults = [
+        FieldError(f"parameters.{p.name}", "cannot change after the workspace was created")
+        for p in recipe.parameters
+        if not p.mutable
+        and p.name in found.parameters
+        and _plain(found.parameters[p.name]) != _plain(made.parameters.get(p.name))
+    ]
+    before, after = found.spec.resources.disk_mib, made.spec.resources.disk_mib
+    if after < before:
+        faults.append(FieldError("disk", f"cannot shrink from {before} to {after} MiB"))
+    if made.spec.ephemeral != found.spec.ephemeral:
+        faults.append(FieldError("ephemeral", "cannot change after the workspace was created"))
+    if faults:
+        raise Invalid(f"{faults[0].field}: {faults[0].message}", faults)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _of_runtime(spec: Spec) -> Spec:
+    """What only a start applies: all of it; the host name alone is no reason for one."""
+    return replace(spec, hostname="", env=dict(spec.env))
+
+
+def _told(found: Workspace, revision: Revision, *, restart: bool) -> Mapping[str, object]:
+    told: dict[str, object] = {}
+    if revision.name != found.name:
+        told["name_before"] = found.name
+    if dict(revision.labels) != dict(found.labels):
+        told["labels"] = dict(revision.labels)
+    if revision.template_version != found.template_version:
+        told["template_version"] = revision.template_version
+    changed = [
+        name
+        for name, value in revision.parameters.items()
+        if _plain(value) != _plain(found.parameters.get(name))
+    ]
+    if changed:
+        # Names only: a value may be a secret.
+        told["parameters"] = changed
+    if revision.expires_at != found.expires_at:
+        told["expires_at"] = revision.expires_at and revision.expires_at.isoformat()
+    if told and restart:
+        told["restart_needed"] = True
+    return told
