@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import alcove
 from alcove import config
 from alcove.host.closed_network import ClosedNetwork
 from alcove.host.daemon import Daemon
@@ -60,7 +61,7 @@ def host_settings(settings: config.Settings) -> HostSettings:
     """The part of the operator's settings that the privileged process is given."""
     return HostSettings(
         data_dir=settings.data_dir,
-        agent=settings.data_dir / "host/agent/alcove-agent",
+        agent=Path(alcove.__file__).with_name("bin") / "alcove-agent",
         instance=settings.instance,
         server_user=settings.server_user,
         network_pool=settings.network_pool,
