@@ -13,8 +13,8 @@ import alcove
 from alcove.config import Settings, client
 from alcove.ops import admin
 from alcove.ops.layout import Layout, checkout, home_of
-from alcove.ops.steps import Progress
-from alcove.sdk import Alcove, NotFound
+from alcove.ops.steps import Progress, StepFailed
+from alcove.sdk import Alcove, AlcoveError, NotFound
 from alcove.sdk.credentials import Credentials
 
 HELLO: Final = "hello"
@@ -31,12 +31,15 @@ class FirstUse:
 def first_use(layout: Layout, settings: Settings, progress: Progress) -> FirstUse:
     """Sign the invoking user in, push the starter templates, create `hello`, make a link."""
     url = f"http://{settings.http_address}"
-    token = _signed_in(layout, url)
-    with Alcove(url, token) as api:
-        progress.say("starter templates")
-        pushed = sum(_push(api, directory) for directory in catalog())
-        progress.say("first workspace")
-        note = _hello(api)
+    try:
+        token = _signed_in(layout, url)
+        with Alcove(url, token) as api:
+            progress.say("starter templates")
+            pushed = sum(_push(api, directory) for directory in catalog())
+            progress.say("first workspace")
+            note = _hello(api)
+    except AlcoveError as error:
+        raise StepFailed(f"{error}; {layout.log_dir}/server.log tells more") from error
     answer = admin.ask(layout, "/sign-in-link", {})
     progress.result = f"{pushed} templates pushed" if pushed else "templates are up to date"
     return FirstUse(link=answer["url"], note=note)
