@@ -117,7 +117,7 @@ def list_(
 ) -> None:
     """List your workspaces."""
     with connect() as api:
-        owner = None if everyone else api.users.me().name
+        owner = None if everyone else "me"
         labels = pairs(label or [], option="--label")
         found = [
             workspace.info

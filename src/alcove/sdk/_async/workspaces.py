@@ -103,7 +103,7 @@ class AsyncWorkspaces:
         phase: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> AsyncIterator["AsyncWorkspace"]:
-        """Newest first, fetched as one iterates."""
+        """Newest first, fetched as one iterates; `owner` is a user's name, or `me`."""
         query: Query = {
             "owner": owner,
             "template": template,

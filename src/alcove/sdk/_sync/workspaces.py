@@ -102,7 +102,7 @@ class Workspaces:
         phase: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Iterator["Workspace"]:
-        """Newest first, fetched as one iterates."""
+        """Newest first, fetched as one iterates; `owner` is a user's name, or `me`."""
         query: Query = {
             "owner": owner,
             "template": template,
