@@ -7,7 +7,19 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from alcove.api import problem, server, tokens, users, workspaces
+from alcove.api import (
+    events,
+    execs,
+    files,
+    logs,
+    problem,
+    schemas,
+    server,
+    templates,
+    tokens,
+    users,
+    workspaces,
+)
 from alcove.api.edge import Edge
 from alcove.api.metrics import Latency
 from alcove.api.openapi import describe
@@ -15,10 +27,16 @@ from alcove.core.app import Core
 
 ROUTERS: Final = (
     workspaces.routes,
+    execs.routes,
+    files.routes,
+    logs.routes,
+    events.routes,
+    templates.routes,
     users.routes,
     tokens.routes,
     server.routes,
     server.open_routes,
+    schemas.routes,
 )
 """One line for each resource."""
 

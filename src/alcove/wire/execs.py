@@ -130,6 +130,8 @@ class ExecAnswer(Answer):
     truncated: bool
     """Output over the limit was left out."""
     duration_ms: float
+    error: str | None = None
+    """Why it could not be started, or was ended."""
 
 
 class ExecOutput(Answer):

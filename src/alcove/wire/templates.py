@@ -1,5 +1,6 @@
 """Templates: the catalog, its versions, and pushing one."""
 
+from base64 import b64decode
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
@@ -25,6 +26,16 @@ class TemplateFiles(Request):
     files_base64: Annotated[dict[FilePath, str], Field(max_length=FILES_MAX)] = Field(
         default_factory=dict[str, str]
     )
+
+
+def files_of(request: TemplateFiles) -> dict[str, bytes]:
+    """Both kinds of files as bytes. Raises ValueError for what is not base64 or stands twice."""
+    files = {path: text.encode() for path, text in request.files.items()}
+    for path, text in request.files_base64.items():
+        if path in files:
+            raise ValueError(f"files_base64.{path}: stands among the files too")
+        files[path] = b64decode(text, validate=True)
+    return files
 
 
 class NewTemplate(TemplateFiles):
