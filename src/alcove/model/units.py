@@ -10,7 +10,7 @@ DURATION_MAX_S: Final = 10 * 365 * 86400
 
 def parse_duration(text: str) -> int:
     """Seconds in a duration; parts may be combined (`"1h30m"`). Raises ValueError."""
-    parts = re.findall(r"(\d{1,9})([smhd])", text)
+    parts = re.findall(r"([0-9]{1,9})([smhd])", text)
     if not parts or "".join(n + unit for n, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration; write it like 90s, 30m, 4h or 7d")
     seconds = sum(int(n) * _SECONDS[unit] for n, unit in parts)
@@ -31,7 +31,7 @@ def format_duration(seconds: int) -> str:
 
 def parse_size_mib(text: str) -> int:
     """MiB in a size. Raises ValueError; sizes below one MiB do not occur."""
-    found = re.fullmatch(r"(\d{1,9})(Mi|Gi|Ti)", text)
+    found = re.fullmatch(r"([0-9]{1,9})(Mi|Gi|Ti)", text)
     if found is None or not int(found[1]):
         raise ValueError(f"{text!r} is not a size; write it like 512Mi or 20Gi")
     return int(found[1]) * _MIB[found[2]]

@@ -143,7 +143,7 @@ def _check_rules(
         report.error(raw.line("min"), name, f"min {least:.15g} is over max {most:.15g}")
         del rules["min"], rules["max"]
     options = rules.get("options")
-    if kind is T.CHOICE and not options:
+    if kind is T.CHOICE and not _items(raw.node.at("options")):
         report.error(raw.line("options"), name, "is a choice and has no options")
     elif options and len(set(options)) != len(options):
         report.error(raw.line("options"), name, "has an option twice")

@@ -193,8 +193,7 @@ def _bool(value: object) -> bool:
 
 def _option(parameter: Parameter, text: str) -> str:
     if text not in parameter.options:
-        near = did_you_mean(text, parameter.options)
-        raise ValueError(f"{quoted(text)} is not {listed(parameter.options)}{near}")
+        raise ValueError(f"{quoted(text)} is not {listed(parameter.options)}")
     return text
 
 

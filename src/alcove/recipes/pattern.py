@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import re2  # pyright: ignore[reportMissingTypeStubs]
 
-PATTERN_MAX: Final = 500
 MEMORY_MAX: Final = 1 << 20
 """Bytes for one compiled pattern; `((x{100}){100}){100}` does not fit."""
 
@@ -29,8 +28,6 @@ def _compile(pattern: str) -> Any:
     options: Any = re2.Options()
     options.log_errors = False
     options.max_mem = MEMORY_MAX
-    if len(pattern) > PATTERN_MAX:
-        raise ValueError(f"has {len(pattern)} characters; at most {PATTERN_MAX} are allowed")
     library: Any = re2
     try:
         return library.compile(pattern, options)
@@ -38,5 +35,3 @@ def _compile(pattern: str) -> Any:
         cause = error.args[0]
         said = cause.decode(errors="replace") if isinstance(cause, bytes) else str(cause)
         raise ValueError(f"is not an RE2 pattern: {said}") from None
-    except UnicodeEncodeError:
-        raise ValueError("is not an RE2 pattern: it has half a surrogate pair") from None

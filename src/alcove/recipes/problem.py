@@ -90,4 +90,4 @@ def listed(words: Iterable[object]) -> str:
     known = [str(w) for w in words]
     if len(known) > 12:
         return ", ".join(known[:12]) + ", …"
-    return " or ".join(part for part in (", ".join(known[:-1]), known[-1]) if part)
+    return " or ".join(part for part in (", ".join(known[:-1]), *known[-1:]) if part)

@@ -247,14 +247,15 @@ class _Rendering:
     ) -> int | None:
         """The amount in effect, held against the ceilings."""
         said, found = self._asked(name, values)
+        by_default = "" if found is not None else "the template's "
         if found is None:
-            said, found = f"template: {name}", default
+            said, found = name, default
         if found is not None:
             for whose, ceilings in self._ceilings:
                 most = ceiling(name, ceilings)
                 if most is not None and found > most:
-                    message = f"{shown(name, found)} is over the ceiling {shown(name, most)}"
-                    self._error(said, f"{message} {whose}")
+                    over = f"{shown(name, found)} is over the ceiling {shown(name, most)}"
+                    self._error(said, f"{by_default}{over} {whose}")
         return found
 
     def _asked(
@@ -312,6 +313,7 @@ class _Rendering:
 
     def _network(self, values: Mapping[str, ParameterValue]) -> NetworkMode:
         said, asked = self._text(WellKnown.NETWORK, values)
+        said = said if asked else WellKnown.NETWORK
         try:
             mode = NetworkMode(asked) if asked else self._recipe.network
         except ValueError:
@@ -320,7 +322,7 @@ class _Rendering:
         for whose, ceilings in self._ceilings:
             if mode not in ceilings.networks:
                 allowed = listed(ceilings.networks) or "no mode"
-                self._error(said or "network", f"{mode} is over the ceiling {allowed} {whose}")
+                self._error(said, f"{mode} is over the ceiling {allowed} {whose}")
         return mode
 
     def _isolation(self) -> Isolation:

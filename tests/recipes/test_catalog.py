@@ -1,0 +1,143 @@
+"""The starter templates, as far as they can be tried without running them."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from alcove.model.image import DebianImage
+from alcove.model.template import Recipe
+from alcove.model.workspace import Isolation, Kind, NetworkMode, RootMode
+from alcove.recipes.lint import lint
+from alcove.recipes.native import read
+from alcove.recipes.render import RenderRequest, render
+from alcove.recipes.schema import schema
+
+CATALOG = Path(__file__).parents[2] / "templates"
+NAMES = ("ai-agent-sandbox", "base", "go", "node", "python")
+
+
+def files(name: str) -> dict[str, bytes]:
+    root = CATALOG / name
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def starter(name: str) -> Recipe:
+    found = read(files(name), "elsewhere").recipe
+    assert found is not None
+    return found
+
+
+def test_the_catalog_is_what_is_promised() -> None:
+    assert sorted(p.name for p in CATALOG.iterdir() if p.is_dir()) == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_can_be_said_against_a_starter(name: str) -> None:
+    assert [str(p) for p in lint(files(name), name)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_starter_is_valid_by_the_published_schema(name: str) -> None:
+    yaml: Any = YAML(typ="safe", pure=True)
+    validator: Any = Draft202012Validator(schema())
+    assert list(validator.iter_errors(yaml.load(files(name)["template.yaml"]))) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_starter_has_its_directorys_name(name: str) -> None:
+    assert starter(name).name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_starter_has_the_packages_of_base(name: str) -> None:
+    base, image = starter("base").image, starter(name).image
+    assert isinstance(base, DebianImage)
+    assert isinstance(image, DebianImage)
+    assert set(base.packages) <= set(image.packages)
+    assert image.suite == base.suite
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_agents_starter_is_closed(name: str) -> None:
+    found = starter(name)
+    closed = (found.kind, found.root, found.network, found.lifecycle.ephemeral) == (
+        Kind.AGENT,
+        RootMode.NONE,
+        NetworkMode.NONE,
+        True,
+    )
+    assert closed == (name == "ai-agent-sandbox")
+    assert found.isolation is Isolation.CONTAINER
+
+
+def test_the_agents_starter_declares_what_orchestrators_send() -> None:
+    declared = {p.name for p in starter("ai-agent-sandbox").parameters}
+    assert {"repo", "branch", "task", "agent", "ttl_hours", "network"} <= declared
+
+
+def test_hours_asked_for_are_hours_of_work() -> None:
+    asked = RenderRequest(name="w", parameters={"ttl_hours": "24"}, strings=True)
+    lifetime = render(starter("ai-agent-sandbox"), asked).lifetime
+    assert lifetime.runtime_max_s is not None
+    assert lifetime.runtime_max_s >= (lifetime.ttl_s or 0) == 24 * 3600
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_scripts_of_a_starter_are_for_any_shell(name: str) -> None:
+    for script in starter(name).scripts:
+        subprocess.run(["dash", "-n"], input=script.run.encode(), check=True)
+
+
+def agent_script(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the script with an empty PATH but for a npm that says what it was told."""
+    npm = tmp_path / "npm"
+    npm.write_text('#!/bin/sh\necho "npm $*"\n')
+    npm.chmod(0o755)
+    script = next(s for s in starter("ai-agent-sandbox").scripts if s.name == "agent")
+    return subprocess.run(
+        ["/bin/sh", "-c", script.run],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path), **variables},
+    )
+
+
+def test_an_agent_is_installed_from_its_registry(tmp_path: Path) -> None:
+    done = agent_script(
+        tmp_path, ALCOVE_PARAMETER_AGENT="claude-code", ALCOVE_PARAMETER_NETWORK="open"
+    )
+    assert (done.returncode, done.stdout) == (0, "npm install -g @anthropic-ai/claude-code\n")
+
+
+def test_an_agent_that_cannot_be_installed_is_told_of(tmp_path: Path) -> None:
+    done = agent_script(
+        tmp_path, ALCOVE_PARAMETER_AGENT="claude-code", ALCOVE_PARAMETER_NETWORK="none"
+    )
+    assert done.returncode == 1
+    assert "is not installed: the network of this workspace is none" in done.stderr
+
+
+def test_an_agent_that_the_image_has_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "claude").symlink_to("/bin/true")
+    done = agent_script(
+        tmp_path, ALCOVE_PARAMETER_AGENT="claude-code", ALCOVE_PARAMETER_NETWORK="open"
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("agent", ["none", "custom"])
+def test_without_an_agent_nothing_is_installed(tmp_path: Path, agent: str) -> None:
+    done = agent_script(tmp_path, ALCOVE_PARAMETER_AGENT=agent)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_task_is_put_where_agents_look_for_it(tmp_path: Path) -> None:
+    script = next(s for s in starter("ai-agent-sandbox").scripts if s.name == "task")
+    env = {"HOME": str(tmp_path), "ALCOVE_PARAMETER_TASK": "-n Fix\n$(it)"}
+    subprocess.run(["/bin/sh", "-c", script.run], check=True, env=env)
+    assert (tmp_path / "TASK.md").read_text() == "-n Fix\n$(it)\n"
