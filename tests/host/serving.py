@@ -17,7 +17,7 @@ def main(path: str, *, teardown: bool) -> int:
     logging.basicConfig(level=logging.INFO)
     data: dict[str, Any] = json.loads(Path(path).read_text())
     layers = {key: [Path(p) for p in paths] for key, paths in data.pop("layers").items()}
-    data |= {name: Path(data[name]) for name in ("data_dir", "agent")}
+    data |= {name: Path(data[name]) for name in ("data_dir", "agent", "crash_file")}
     settings = HostSettings(**data)
     run = tear_down if teardown else serve
     return run(settings, prepare(settings), StaticImages(layers), ClosedNetwork())

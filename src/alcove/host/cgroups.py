@@ -65,6 +65,14 @@ class Cgroups:
             found |= {WorkspaceId(e.name) for e in parent.iterdir() if e.is_dir()}
         return found
 
+    def make(self, workspace: WorkspaceId) -> None:
+        """The directories, which the runtime then finds: it would make them by our umask, and
+        inside, the workspace's own figures are for all to read."""
+        for tree in self._trees():
+            for path in (tree / self._instance, tree / self._instance / workspace):
+                path.mkdir(exist_ok=True)
+                path.chmod(0o755)
+
     def directories(self, workspace: WorkspaceId) -> list[Path]:
         """Those that are there, one per tree."""
         return [d for p in self._trees() if (d := p / self._instance / workspace).is_dir()]

@@ -149,6 +149,7 @@ class Ground:
     ) -> Path:
         """The runtime's configuration; nothing secret is in it."""
         own = self.directory(workspace)
+        self.cgroups.make(workspace)
         environment = {
             "ALCOVE_LISTEN": "fd:3",
             "ALCOVE_CONTROL_SHA256": control_sha256,

@@ -57,7 +57,7 @@ class Host:
         self._network = network
         self._ground = ground
         self._records = Records(ground.workspaces)
-        self._crash = CrashPoints(settings.crash_at)
+        self._crash = CrashPoints(settings.crash_file)
         self._turns = Turns()
         self._at_once = threading.BoundedSemaphore(_AT_ONCE_MAX)
         self._burials = ThreadPoolExecutor(max_workers=1, thread_name_prefix="burial")

@@ -43,6 +43,7 @@ def agent_layer(directory: Path, agent: Path) -> Path:
     _directory(half)
     for point in _MOUNT_POINTS:
         _directory(half / point)
+    (half / "tmp").chmod(0o1777)  # the runtime gives a tmpfs the mode of its mount point
     inside = half / AGENT_PATH.lstrip("/")
     _directory(inside.parent)
     shutil.copyfile(agent, inside)

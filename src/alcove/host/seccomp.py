@@ -16,6 +16,7 @@ FILE: Final = Path(__file__).with_name("seccomp.json")
 
 _EPERM: Final = 1
 _ENOSYS: Final = 38
+_EPROTONOSUPPORT: Final = 93
 _EAFNOSUPPORT: Final = 97
 
 # Files. Left out: open_by_handle_at (walks around the root), name_to_handle_at, quotactl, mknod of
@@ -83,6 +84,8 @@ ROOT: Final = "chroot sethostname"
 _CLONE_NEW: Final = 0x7E020000
 """All CLONE_NEW* flags that clone knows: mount, cgroup, uts, ipc, user, pid, net."""
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_OTHER_FAMILIES: Final = (*range(3, 10), *range(11, 16))
+"""Between those allowed; above them a comparison does. AF_PACKET, AF_ALG, AF_VSOCK are there."""
 _NETLINK_ROUTE: Final = 0
 _PERSONALITIES: Final = (0x0, 0x0008, 0x20000, 0x20008, 0x40000, 0xFFFFFFFF)
 """Linux, its 32-bit and 2.6 names, no address randomisation (debuggers), and "which is it?"."""
@@ -123,6 +126,15 @@ def profile(*, machine: str) -> dict[str, Any]:
                 (0, _AF_NETLINK, "SCMP_CMP_EQ", 0),
                 (2, _NETLINK_ROUTE, "SCMP_CMP_EQ", 0),
             ),
+            # What a kernel without the protocol would say. sudo and PAM, which ask for the audit
+            # protocol, take that for an answer, and EPERM for a failure.
+            _refuse(
+                _EPROTONOSUPPORT,
+                (0, _AF_NETLINK, "SCMP_CMP_EQ", 0),
+                (2, _NETLINK_ROUTE, "SCMP_CMP_NE", 0),
+            ),
+            *(_refuse(_EAFNOSUPPORT, (0, f, "SCMP_CMP_EQ", 0)) for f in _OTHER_FAMILIES),
+            _refuse(_EAFNOSUPPORT, (0, _AF_NETLINK, "SCMP_CMP_GT", 0)),
         ],
     }
 
@@ -143,6 +155,11 @@ def _allow(names: list[str], *conditions: tuple[int, int, str, int]) -> dict[str
             for index, value, op, two in conditions
         ]
     return rule
+
+
+def _refuse(errno: int, *conditions: tuple[int, int, str, int]) -> dict[str, Any]:
+    """`socket` with an error that tells more than EPERM."""
+    return {**_allow(["socket"], *conditions), "action": "SCMP_ACT_ERRNO", "errnoRet": errno}
 
 
 def text() -> str:

@@ -25,8 +25,8 @@ class HostSettings:
     server_user: str = "alcove"
     id_base: int = 0x4000_0000
     """First id of the first range; range 0 builds images, workspaces have the ranges after it."""
-    crash_at: str = ""
-    """For tests: the `crashpoints` point at which the process kills itself."""
+    crash_file: Path | None = None
+    """For tests: a file that names the point (see `crashpoints`) at which to die."""
 
     network_pool: str = "10.213.0.0/16"
     """Addresses of workspaces; the first is the gateway's."""

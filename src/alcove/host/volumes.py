@@ -11,6 +11,7 @@ import os
 import struct
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ _LOOP_CTL_GET_FREE: Final = 0x4C82
 _LO_FLAGS_AUTOCLEAR: Final = 4
 _FITRIM: Final = 0xC0185879
 _LOOP_ATTEMPTS: Final = 64
+_FREE_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Volumes:
             )
         if size < wanted:
             _grow(file, wanted)
+        _wait_until_free(file)
         device, descriptor = _attach_loop(file)
         try:
             flags = MountFlag.NO_SUID | MountFlag.NO_DEV | MountFlag.NO_ATIME
@@ -161,6 +164,17 @@ def _format(path: Path, disk_mib: int) -> None:
     done = _run(command)
     if done.returncode != 0:
         raise DriverError(f"cannot format a volume of {disk_mib} MiB: {_said(done)}", retry=True)
+
+
+def _wait_until_free(file: Path) -> None:
+    """One file system mounted by two loop devices would be destroyed. The former mount lives on
+    for a moment where a process with a copy of our mounts (a container being started) has not let
+    go of them yet."""
+    deadline = time.monotonic() + _FREE_TIMEOUT_S
+    while file in backing_files().values():
+        if time.monotonic() > deadline:
+            raise DriverError(f"the volume {file.name} is still in use from before", retry=True)
+        time.sleep(0.005)
 
 
 def _copy_sparsely(source: Path, target: Path) -> None:
