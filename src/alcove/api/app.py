@@ -15,6 +15,7 @@ from alcove.api import (
     problem,
     schemas,
     server,
+    sockets,
     templates,
     tokens,
     users,
@@ -28,6 +29,7 @@ from alcove.core.app import Core
 ROUTERS: Final = (
     workspaces.routes,
     execs.routes,
+    sockets.routes,
     files.routes,
     logs.routes,
     events.routes,

@@ -9,13 +9,14 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 import structlog
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from alcove.api.context import context_of
 from alcove.model.errors import (
@@ -36,6 +37,8 @@ from alcove.wire.problems import Problem, ProblemField
 
 MEDIA_TYPE: Final = "application/problem+json"
 ERRORS_MAX: Final = 50
+SOCKET_REFUSED: Final = 4000
+"""Close code of a WebSocket after the message that says why."""
 STATUS: Final[Mapping[type[AlcoveError], int]] = {
     NotFound: 404,
     Conflict: 409,
@@ -76,8 +79,14 @@ class HttpError(Exception):
 
 def install(app: Starlette) -> None:
     """Answer every error of the app with a problem."""
-    for kind in (AlcoveError, HttpError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, _handle)
+    for kind in (
+        AlcoveError,
+        HttpError,
+        HTTPException,
+        RequestValidationError,
+        WebSocketRequestValidationError,
+    ):
+        app.add_exception_handler(kind, cast("Any", _handle))
 
 
 def response_for(error: Exception, connection: HTTPConnection) -> Response:
@@ -106,7 +115,7 @@ def describe(error: Exception, *, request_id: str) -> tuple[Problem, Mapping[str
         case ValidationError():
             fields = field_errors(error.errors(include_url=False, include_input=False))
             return _of_ours(Invalid(_summary(fields), fields), request_id)
-        case RequestValidationError():
+        case RequestValidationError() | WebSocketRequestValidationError():
             fields = field_errors(cast("Sequence[ErrorDetails]", error.errors()), skip=1)
             return _of_ours(Invalid(_summary(fields), fields), request_id)
         case HTTPException():
@@ -133,8 +142,25 @@ def field_errors(errors: Iterable[ErrorDetails], *, skip: int = 0) -> list[Field
     return found
 
 
-async def _handle(request: Request, error: Exception) -> Response:
-    return response_for(error, request)
+async def refuse_socket(socket: WebSocket, error: Exception) -> None:
+    """Say no over a WebSocket: with an HTTP answer while that is possible, else in a message."""
+    if socket.application_state is WebSocketState.CONNECTING:
+        await socket.send_denial_response(response_for(error, socket))
+        return
+    problem, _ = describe(error, request_id=context_of(socket.scope).request_id)
+    try:
+        await socket.send_text(problem.model_dump_json(exclude_none=True))
+        await socket.close(SOCKET_REFUSED)
+    except (RuntimeError, WebSocketDisconnect):
+        # The client has gone meanwhile.
+        return
+
+
+async def _handle(connection: Request | WebSocket, error: Exception) -> Response | None:
+    if isinstance(connection, WebSocket):
+        await refuse_socket(connection, error)
+        return None
+    return response_for(error, connection)
 
 
 def _of_ours(error: AlcoveError, request_id: str) -> tuple[Problem, Mapping[str, str]]:

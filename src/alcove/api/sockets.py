@@ -1,0 +1,233 @@
+"""WebSockets: a process with live streams, and terminals.
+
+A refusal is an HTTP answer with a problem as long as there is no WebSocket yet; after that it is
+one text message with the problem, and close code 4000. The workspace is read only as fast as the
+client reads.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, TypeAlias
+
+import anyio
+from fastapi import Query
+from pydantic import ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from alcove.api.access import needs
+from alcove.api.arguments import CoreOf, WorkspaceRef
+from alcove.api.body import parse
+from alcove.api.problem import HttpError, refuse_socket
+from alcove.api.routing import router
+from alcove.api.streaming import still_allowed
+from alcove.core import access, execs, terminals
+from alcove.core.agent import Call, Process, Reach
+from alcove.core.agent import Frame as AgentFrame
+from alcove.core.app import Core
+from alcove.model.access import Actor, Permission
+from alcove.model.errors import AlcoveError, FieldError, Invalid
+from alcove.wire.execs import COLUMNS_MAX, Frame, ProcessRequest, ProcessSignal, TerminalSize
+
+routes = router("exec")
+FIRST_MESSAGE_S: Final = 15.0
+PAYLOAD_MAX: Final = 64 * 1024
+Runner: TypeAlias = Annotated[Actor, needs(Permission.WORKSPACE_EXEC)]
+Side: TypeAlias = Annotated[int, Query(ge=1, le=COLUMNS_MAX)]
+_FROM_CLIENT: Final = {
+    Frame.STDIN: None,
+    Frame.STDIN_EOF: None,
+    Frame.RESIZE: TerminalSize,
+    Frame.SIGNAL: ProcessSignal,
+}
+
+
+@routes.websocket("/workspaces/{workspace}/exec")
+async def process(socket: WebSocket, core: CoreOf, actor: Runner, ref: WorkspaceRef) -> None:
+    """Run a command with live stdin, or in a terminal of its own; see `wire/execs.py`."""
+    await _must_run(core, actor, ref)
+    await socket.accept()
+
+    async def serve() -> None:
+        asked = await _first(socket)
+        async with execs.process(core, actor, ref, _call(asked)) as live:
+            await _carry(
+                _frames_out(live, socket),
+                _frames_in(live, socket),
+                still_allowed(core, actor),
+            )
+
+    await _guarded(socket, serve)
+
+
+@routes.websocket("/workspaces/{workspace}/terminal")
+async def terminal(
+    socket: WebSocket,
+    core: CoreOf,
+    actor: Runner,
+    ref: WorkspaceRef,
+    session: Annotated[str, Query(max_length=64)] = "main",
+    cols: Side = 80,
+    rows: Side = 24,
+) -> None:
+    """A terminal that survives a reconnect: name the same `session` again and get the end of
+    what it wrote. Input and sizes go in as JSON text, output comes as binary messages."""
+    await _must_run(core, actor, ref)
+    await socket.accept()
+
+    async def serve() -> None:
+        opened = terminals.open_terminal(core, actor, ref, session=session, size=(cols, rows))
+        async with opened as live:
+            size = json.dumps({"cols": cols, "rows": rows}).encode()
+            await live.send(AgentFrame.RESIZE, size)
+            await _carry(
+                _terminal_out(live, socket),
+                _terminal_in(live, socket),
+                still_allowed(core, actor),
+            )
+
+    await _guarded(socket, serve)
+
+
+async def _must_run(core: Core, actor: Actor, ref: str) -> None:
+    """What can be refused before the upgrade, is."""
+    Reach.of(await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC))
+
+
+async def _guarded(socket: WebSocket, serve: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await serve()
+    except WebSocketDisconnect:
+        return
+    except Exception as error:
+        await refuse_socket(socket, error)
+        if not isinstance(error, AlcoveError | HttpError):
+            raise
+    else:
+        await _close(socket)
+
+
+async def _carry(*ways: Awaitable[None]) -> None:
+    """Run these side by side until the first ends or fails; its error is raised as it is."""
+    failed: list[BaseException] = []
+
+    async def one(way: Awaitable[None]) -> None:
+        try:
+            await way
+        except Exception as error:
+            failed.append(error)
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for way in ways:
+            tasks.start_soon(one, way)
+    if failed:
+        raise failed[0]
+
+
+async def _first(socket: WebSocket) -> ProcessRequest:
+    with anyio.move_on_after(FIRST_MESSAGE_S):
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code") or 1005)
+        text = message.get("text")
+        if not isinstance(text, str):
+            raise Invalid("the first message is text: what to run, as JSON")
+        return parse(ProcessRequest, text)
+    raise Invalid(f"nothing was asked for within {FIRST_MESSAGE_S:.0f} s")
+
+
+def _call(asked: ProcessRequest) -> Call:
+    env = dict(asked.env or {})
+    if asked.term is not None:
+        env.setdefault("TERM", asked.term)
+    return Call(
+        command=execs.shell(asked.command) if isinstance(asked.command, str) else asked.command,
+        cwd=asked.cwd,
+        env=env,
+        user=asked.user,
+        stdin=asked.stdin,
+        timeout_s=asked.timeout,
+        terminal=None if asked.pty is None else (asked.pty.cols, asked.pty.rows),
+    )
+
+
+async def _frames_out(live: Process, socket: WebSocket) -> None:
+    async for kind, payload in live.frames():
+        for start in range(0, len(payload) or 1, PAYLOAD_MAX):
+            await socket.send_bytes(bytes((kind,)) + payload[start : start + PAYLOAD_MAX])
+        if kind is AgentFrame.EXIT:
+            return
+
+
+async def _frames_in(live: Process, socket: WebSocket) -> None:
+    while True:
+        data = await _binary(socket)
+        kind, payload = _from_client(data)
+        await live.send(AgentFrame(kind), payload)
+
+
+def _from_client(data: bytes) -> tuple[Frame, bytes]:
+    """Raises Invalid for what a client does not send."""
+    if not data or data[0] not in _FROM_CLIENT:
+        raise Invalid("a message begins with one of the bytes 0, 5, 6 and 7")
+    if len(data) > PAYLOAD_MAX + 1:
+        raise Invalid(f"a message has at most {PAYLOAD_MAX} bytes of payload")
+    kind, payload = Frame(data[0]), data[1:]
+    model = _FROM_CLIENT[kind]
+    return kind, payload if model is None else parse(model, payload).model_dump_json().encode()
+
+
+async def _terminal_out(live: Process, socket: WebSocket) -> None:
+    async for kind, payload in live.frames():
+        if kind in {AgentFrame.STDOUT, AgentFrame.STDERR}:
+            await socket.send_bytes(payload)
+        elif kind is AgentFrame.EXIT:
+            ended = execs.read_exit(payload)
+            said = {"type": "exit", "exit_code": ended.exit_code, "signal": ended.signal}
+            await socket.send_text(json.dumps(said))
+            return
+
+
+async def _terminal_in(live: Process, socket: WebSocket) -> None:
+    """`{"type": "input", "data": "ls\\n"}` and `{"type": "resize", "cols": 80, "rows": 24}`."""
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code") or 1005)
+        kind, payload = _typed(message.get("text"))
+        await live.send(kind, payload)
+
+
+def _typed(text: object) -> tuple[AgentFrame, bytes]:
+    try:
+        said = json.loads(text) if isinstance(text, str) else None
+        match said:
+            case {"type": "input", "data": str() as data} if len(data) <= PAYLOAD_MAX:
+                return AgentFrame.STDIN, data.encode()
+            case {"type": "resize", "cols": int() as cols, "rows": int() as rows}:
+                size = TerminalSize(cols=cols, rows=rows)
+                return AgentFrame.RESIZE, size.model_dump_json().encode()
+            case _:
+                pass
+    except (ValidationError, ValueError):
+        pass
+    said = 'send {"type": "input", "data": …} or {"type": "resize", "cols": …, "rows": …}'
+    raise Invalid(said, [FieldError("type", said)])
+
+
+async def _binary(socket: WebSocket) -> bytes:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1005)
+    data = message.get("bytes")
+    if not isinstance(data, bytes):
+        raise Invalid("after the first message all are binary")
+    return data
+
+
+async def _close(socket: WebSocket) -> None:
+    try:
+        await socket.close()
+    except (RuntimeError, WebSocketDisconnect):
+        # The client has gone meanwhile.
+        return
