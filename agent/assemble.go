@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"alcove.dev/agent/internal/activity"
@@ -62,6 +64,14 @@ func assemble(settings config.Config) (*agent, error) {
 	routes.Handle(server.ForControl, "GET /alcove/stats", &control.Stats{Collector: &stats.Collector{Table: table, Meter: meter}})
 	routes.Handle(server.ForControl, "POST /alcove/exec", &stream.Exec{Table: table})
 	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{Table: table, Meter: meter})
+	tar := &control.Archive{Table: table, Meter: meter, Limit: stream.StreamsMax}
+	routes.Handle(server.ForControl, "GET /alcove/archive", tar)
+	routes.Handle(server.ForControl, "PUT /alcove/archive", tar)
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the agent's own file: %w", err)
+	}
+	routes.Handle(server.ForControl, "GET /alcove/posture", &control.Posture{Table: table, Program: program})
 	routes.HandleFunc(server.ForControl, "POST /alcove/shutdown", a.shutdownRoute)
 	return a, nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"alcove.dev/agent/internal/config"
+	"alcove.dev/agent/internal/posture"
 	"alcove.dev/agent/internal/privilege"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/server"
@@ -29,6 +30,13 @@ const (
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		fmt.Println("alcove-agent", version)
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == posture.ProbeArgument {
+		if err := posture.Probe(os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "alcove-agent:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	if err := run(); err != nil {

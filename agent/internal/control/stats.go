@@ -9,4 +9,6 @@ import (
 // Stats serves GET /alcove/stats.
 type Stats struct{ Collector *stats.Collector }
 
-func (s *Stats) ServeHTTP(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Collector.Collect()) }
+func (s *Stats) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, s.Collector.Collect())
+}

@@ -34,9 +34,19 @@ func (u User) Act(work func() error) error {
 				runtime.UnlockOSThread()
 			}
 		}()
-		result <- work()
+		result <- survive(work)
 	}()
 	return <-result
+}
+
+// survive makes a panic an error: on a goroutine of its own it would end PID 1, and the workspace with it.
+func survive(work func() error) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("this is a bug in the agent: %v", reason)
+		}
+	}()
+	return work()
 }
 
 func assume(u User) error {

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-		// tick is the unit of the times in /proc/PID/stat (USER_HZ, which is 100 wherever Go runs).
+	// tick is the unit of the times in /proc/PID/stat (USER_HZ, which is 100 wherever Go runs).
 	tick = 10 * time.Millisecond
 )
 
