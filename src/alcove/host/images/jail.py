@@ -22,6 +22,8 @@ from alcove.host.images.syscalls import Attribute, Clone, MountFlag
 
 STAGE: Final = "/tmp"
 """A private tmpfs in the jail's own mount namespace."""
+FAILED: Final = 125
+"""Exit code when the jail itself could not be made."""
 DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 STAGE_OPTIONS: Final = "mode=1777,size=512m"
 
@@ -69,7 +71,8 @@ class Jail:
 
 def command_line(plan_fd: int) -> list[str]:
     """What to start; the caller writes `encode(jail)` to the pipe and passes `plan_fd` on."""
-    return [sys.executable, "-I", "-m", "alcove.host.images.jail", str(plan_fd)]
+    program = "import sys; from alcove.host.images.jail import main; sys.exit(main(sys.argv[1]))"
+    return [sys.executable, "-I", "-c", program, str(plan_fd)]
 
 
 def encode(jail: Jail) -> bytes:
@@ -85,11 +88,19 @@ def decode(data: bytes) -> Jail:
     return Jail(**values)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(plan_fd: str) -> int:
     """Make the jail and wait for what runs in it. Answers its exit code."""
     syscalls.die_with_parent(signal.SIGKILL)
-    with os.fdopen(int(arguments[0]), "rb") as pipe:
+    with os.fdopen(int(plan_fd), "rb") as pipe:
         jail = decode(pipe.read())
+    try:
+        return _run(jail)
+    except OSError as failure:
+        os.write(2, f"E: jail: {failure}\n".encode())
+        return FAILED
+
+
+def _run(jail: Jail) -> int:
     os.umask(0o022)
     userns = _user_namespace(jail.id_base)
     syscalls.unshare(Clone.NEWNS)
@@ -179,7 +190,7 @@ def _in_child(inside: Callable[[], object]) -> int:
             os._exit(int(end.code or 0))
         except BaseException as error:
             os.write(2, f"E: jail: {error}\n".encode())
-        os._exit(125)
+        os._exit(FAILED)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
@@ -271,11 +282,3 @@ def _user_namespace(id_base: int) -> int:
         os.close(ready_read)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except OSError as failure:
-        os.write(2, f"E: jail: {failure}\n".encode())
-        sys.exit(125)
