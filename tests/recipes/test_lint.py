@@ -113,6 +113,6 @@ def test_the_dry_run_finds_a_preset_that_cannot_be() -> None:
 
 def test_a_directory_over_the_limits_is_not_looked_at() -> None:
     found = lint({f"f{n}": b"" for n in range(FILES_MAX + 1)}, "x")
-    assert [str(p) for p in found] == [".: is more than 200 files or 4 MiB"]
+    assert [str(p) for p in found] == [".: is more than 1000 files or 4 MiB"]
     found = lint({"template.yaml": GOOD.encode(), "big": b"x" * 5_000_000}, "x")
     assert [p.severity for p in found] == [Severity.ERROR]

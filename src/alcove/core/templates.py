@@ -18,6 +18,7 @@ from alcove.model.event import EventKind, NewEvent
 from alcove.model.identity import User
 from alcove.model.image import OciImage
 from alcove.model.template import Recipe, Template, TemplateVersion
+from alcove.recipes import lint as linter
 from alcove.recipes.native import read
 from alcove.recipes.problem import Problem, Severity
 from alcove.recipes.render import Rendered
@@ -180,9 +181,9 @@ async def files(core: Core, actor: Actor, name: str, number: int) -> Mapping[str
 
 
 def lint(files: Mapping[str, bytes], *, name: str = "template") -> Sequence[Problem]:
-    """All problems, errors and warnings; nothing is stored."""
+    """All problems and advice, with a dry run of each preset; nothing is stored."""
     _check_files(files)
-    return read(files, name).problems
+    return linter.lint(files, name)
 
 
 async def render_dry(

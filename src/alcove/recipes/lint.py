@@ -16,7 +16,7 @@ from alcove.recipes.problem import Problem, Report, Severity
 from alcove.recipes.render import RenderRequest, render
 from alcove.recipes.wellknown import AMOUNTS, WellKnown, amount, limit, shown, well_known
 
-FILES_MAX: Final = 200
+FILES_MAX: Final = 1000
 TOTAL_MAX: Final = 4 * 1024 * 1024
 _UNNAMED: Final = re.compile(r"(?:README|LICENSE|CHANGELOG)(?:\.\w+)?", re.IGNORECASE)
 _ALWAYS_THERE: Final = frozenset({"apt", "base-files", "bash", "coreutils", "dpkg", "libc6"})
