@@ -1,10 +1,13 @@
 """Fixtures that every test may use: a clock to move, and a database of each kind."""
 
+import shutil
 from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 
 from alcove.store.db import Database
@@ -56,11 +59,54 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture
-async def db(database_url: str) -> AsyncGenerator[Database]:
-    """A database of each kind, migrated."""
-    db = Database(database_url)
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "alcove.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres_server: Postgres) -> str:
+    """A PostgreSQL database with the schema, to be copied."""
+    url = postgres_server.database()
+    _migrate(url)
+    return url
+
+
+def _migrate(url: str) -> None:
+    # In a thread of its own, since the test's event loop may be running already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(anyio.run, _migrated, url).result()
+
+
+async def _migrated(url: str) -> None:
+    db = Database(url)
     await migrate(db)
+    await db.aclose()
+
+
+@pytest.fixture
+def file_url(migrated_file: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database of the test's own."""
+    shutil.copy(migrated_file, tmp_path / "alcove.db")
+    return f"sqlite:///{tmp_path}/alcove.db"
+
+
+@pytest.fixture
+def server_url(postgres_server: Postgres, migrated_url: str) -> Generator[str]:
+    """A migrated PostgreSQL database of the test's own."""
+    url = postgres_server.database(like=migrated_url)
+    yield url
+    postgres_server.drop(url)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def db(request: pytest.FixtureRequest) -> AsyncGenerator[Database]:
+    """A database of each kind, migrated."""
+    kind = "file_url" if request.param == "sqlite" else "server_url"
+    db = Database(str(request.getfixturevalue(kind)))
     yield db
     await db.aclose()
 

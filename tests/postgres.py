@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+import psycopg
+
 BINARIES: Final = "/usr/lib/postgresql/*/bin"
 USER: Final = "postgres"
 
@@ -64,15 +66,19 @@ class Postgres:
         self.stop(mode="fast")
         self.start()
 
-    def database(self) -> str:
-        """Make an empty database; answers its URL."""
+    def database(self, *, like: str = "template1") -> str:
+        """Make a database, empty or a copy of one that nobody is connected to; answers its URL."""
         name = f"t{next(self._numbers)}"
-        self._run("createdb", "-h", str(self.directory), "-U", USER, name)
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {_name(like)} STRATEGY WAL_LOG")
         return f"postgresql://{USER}@/{name}?host={self.directory}"
 
     def drop(self, url: str) -> None:
-        name = url.split("@/")[1].split("?")[0]
-        self._run("dropdb", "--force", "-h", str(self.directory), "-U", USER, name)
+        self._sql(f"DROP DATABASE {_name(url)} WITH (FORCE)")
+
+    def _sql(self, statement: str) -> None:
+        where = f"host={self.directory} user={USER} dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def remove(self) -> None:
         try:
@@ -95,6 +101,10 @@ class Postgres:
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr.strip()}")
+
+
+def _name(url: str) -> str:
+    return url.split("@/")[-1].split("?")[0]
 
 
 def _binaries() -> Sequence[Path]:

@@ -1,5 +1,7 @@
 """The migrations make the schema that the code speaks of, on both databases."""
 
+from collections.abc import AsyncGenerator
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -13,6 +15,15 @@ from alcove.store.schema import metadata
 def _differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"compare_type": True})
     return list(compare_metadata(context, metadata))
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncGenerator[Database]:
+    """Migrated here and now, from nothing."""
+    db = Database(database_url)
+    await migrate(db)
+    yield db
+    await db.aclose()
 
 
 async def test_the_migrated_schema_is_the_one_in_the_code(db: Database) -> None:

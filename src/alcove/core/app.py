@@ -12,7 +12,8 @@ from alcove.core.gate import Gate
 from alcove.core.journal import Journal
 from alcove.core.metrics import Metrics
 from alcove.core.running import Running
-from alcove.drivers.base import Capabilities, Driver
+from alcove.drivers.base import Capabilities, Driver, Usage
+from alcove.model.workspace import WorkspaceId
 from alcove.store.db import Database
 
 CAPABILITIES_FOR: Final = timedelta(seconds=30)
@@ -47,6 +48,8 @@ class Core:
     journal: Journal = field(default_factory=Journal)
     offers: Offers = field(default_factory=Offers)
     running: Running = field(default_factory=Running)
+    usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
+    """The last sample of what each used, on the server that keeps the timers."""
     gate: Gate = field(default_factory=Gate)
 
     @classmethod
@@ -79,5 +82,6 @@ class Core:
 
     async def aclose(self) -> None:
         """Close connections. Call it after the tasks of the core have ended."""
+        await self.journal.close(self)
         await self.agents.aclose()
         await self.db.aclose()

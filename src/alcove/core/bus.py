@@ -18,6 +18,8 @@ EVENTS: Final = "events"
 """Events were committed, here or by another server."""
 RECONCILE: Final = "reconcile"
 """A workspace is due."""
+STARTUPS: Final = "startups"
+"""A workspace was claimed that has start-up steps."""
 TIMERS: Final = "timers"
 """A template version became active, or an image is wanted."""
 

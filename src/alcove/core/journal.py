@@ -28,6 +28,7 @@ WAITING_MAX: Final = 10_000
 BATCH_MAX: Final = 200
 FLUSH_S: Final = 0.2
 RETRY_S: Final = 1.0
+CLOSE_S: Final = 10.0
 TOUCH_S: Final = 30.0
 """A workspace's last use is written at most this often."""
 
@@ -69,8 +70,12 @@ class Journal:
                 await anyio.sleep(FLUSH_S)
                 await self._flush_patiently(core)
         finally:
-            with anyio.move_on_after(10, shield=True):
-                await self._flush_patiently(core, attempts=5)
+            await self.close(core)
+
+    async def close(self, core: "Core") -> None:
+        """Write what waits, as far as the database lets us."""
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await self._flush_patiently(core, attempts=5)
 
     async def flush(self, core: "Core") -> None:
         """Write all that waits now."""

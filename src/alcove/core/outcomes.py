@@ -19,6 +19,8 @@ from alcove.model.lifecycle import (
 from alcove.model.workspace import Desired, Observation, Observed, Phase, Workspace
 
 REASON_MAX: Final = 1000
+STARTING: Final = "starting"
+"""The health of a workspace whose start-up steps have not ended."""
 UPDATE_PENDING: Final = "update pending: restart to apply"
 _KEEPS_REASON: Final = frozenset({Desired.STOPPED, Desired.DELETED})
 """Why somebody wanted that is more telling than how far it is."""
@@ -98,7 +100,7 @@ def claimed(workspace: Workspace, boot: str | None, *, now: datetime) -> Workspa
         retire_boot=None,
         started_at=now,
         last_used_at=now,
-        health="starting" if steps else "ok",
+        health=STARTING if steps else "ok",
         stop_at=None if longest is None else now + timedelta(seconds=longest),
     )
 

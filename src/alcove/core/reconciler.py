@@ -16,9 +16,18 @@ import anyio
 
 from alcove.core.agent import Reach
 from alcove.core.app import Core
-from alcove.core.bus import RECONCILE, workspace_topic
+from alcove.core.bus import RECONCILE, STARTUPS, TIMERS, workspace_topic
 from alcove.core.claims import claim_body
-from alcove.core.outcomes import claimed, ended, failed, given_up, rest, seen_as, sentence
+from alcove.core.outcomes import (
+    STARTING,
+    claimed,
+    ended,
+    failed,
+    given_up,
+    rest,
+    seen_as,
+    sentence,
+)
 from alcove.drivers.base import Pausable
 from alcove.model.access import SYSTEM
 from alcove.model.errors import AlcoveError, DriverError, Unavailable
@@ -317,6 +326,10 @@ async def _settle(
     if until is not None:
         lease.until = until
     core.bus.wake(workspace_topic(row.id))
+    if row.phase is Phase.RUNNING and row.health == STARTING:
+        core.bus.wake(STARTUPS)
+    elif row.phase is Phase.STOPPED and row.spec.ephemeral:
+        core.bus.wake(TIMERS)
     return row
 
 
