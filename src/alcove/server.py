@@ -26,7 +26,7 @@ from alcove.api import local
 from alcove.api.app import create_app
 from alcove.api.listener import HttpServer, http_server
 from alcove.config import Settings
-from alcove.core import identity, reconciler, users
+from alcove.core import identity, service, users
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
 from alcove.drivers.base import Driver
@@ -125,8 +125,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 def loops(core: Core) -> dict[str, Callable[[], Awaitable[Any]]]:
     """What runs beside HTTP, by name."""
     return {
-        "reconciler": lambda: reconciler.run(core),
-        "journal": lambda: core.journal.run(core),
+        **service.loops(core),
         "tidy": lambda: _tidy(core),
         "local": lambda: local.serve(core, core.settings.admin_socket),
     }

@@ -1,6 +1,7 @@
-"""Everything that runs beside the API, in one task group."""
+"""Everything that runs beside the API. Each loop goes on by itself while the database is away."""
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import anyio
@@ -16,22 +17,24 @@ log = logging.getLogger(__name__)
 RECONNECT_S: Final = 1.0
 
 
-async def run(core: Core) -> None:
-    """Reconcile, follow start-ups, keep the timers, write the journal: until cancelled.
+def loops(core: Core) -> Mapping[str, Callable[[], Awaitable[None]]]:
+    """By name, each to be run until it is cancelled."""
+    found: dict[str, Callable[[], Awaitable[None]]] = {
+        "journal": lambda: core.journal.run(core),
+        "reconciler": lambda: reconciler.run(core),
+        "startups": lambda: startups.run(core),
+        "timers": lambda: timers.run(core),
+    }
+    if not core.db.sqlite:
+        found["notifications"] = lambda: hear(core)
+    return found
 
-    The journal is the last to end, so that what the others record is written.
-    """
-    async with anyio.create_task_group() as journal:
-        journal.start_soon(core.journal.run, core)
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(reconciler.run, core)
-                group.start_soon(startups.run, core)
-                group.start_soon(timers.run, core)
-                if not core.db.sqlite:
-                    group.start_soon(hear, core)
-        finally:
-            journal.cancel_scope.cancel()
+
+async def run(core: Core) -> None:
+    """All of them, until cancelled."""
+    async with anyio.create_task_group() as group:
+        for loop in loops(core).values():
+            group.start_soon(loop)
 
 
 async def hear(core: Core) -> None:
