@@ -1,0 +1,232 @@
+"""What a workspace must look like from inside, and where what is seen differs. Pure.
+
+Compared at every start; a difference stops the start. One rule: everything that the agent reports
+is compared, so that a mount, a descriptor, a capability or a writable place that nobody thought of
+is a difference too.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from alcove.host.bundle import CAPABILITIES, MASKED, READ_ONLY
+from alcove.host.inspection import mask
+from alcove.model.errors import DriverError
+from alcove.model.workspace import RootMode, Spec
+
+_FILTER: Final = 2
+_REFUSALS: Final = frozenset({"EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT"})
+_SYSCALLS: Final = frozenset(
+    {
+        "add_key", "bpf", "chroot", "clone_newuser", "init_module", "io_uring_setup", "kexec_load",
+        "keyctl", "mount", "open_by_handle_at", "perf_event_open", "ptrace_pid1", "request_key",
+        "setns", "socket_alg", "socket_packet", "socket_raw", "socket_vsock", "unshare_newuser",
+        "userfaultfd",
+    }
+)  # fmt: skip
+"""Those that have to have been tried."""
+_UNTELLING: Final = frozenset({"process_vm_readv_pid1"})
+"""Asks for no bytes, which the kernel grants before it looks at any right."""
+_DEVICES: Final = ("full", "null", "random", "tty", "urandom", "zero")
+_PRIVATE: Final = ("nosuid", "nodev")
+_QUIET: Final = ("nosuid", "nodev", "noexec")
+_MOUNTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "/": ("overlay", ("nodev",)),
+    "/dev": ("tmpfs", ("nosuid",)),
+    "/dev/pts": ("devpts", ("nosuid", "noexec")),
+    "/dev/shm": ("tmpfs", _QUIET),
+    "/proc": ("proc", _QUIET),
+    "/sys": ("sysfs", (*_QUIET, "ro")),
+    "/tmp": ("tmpfs", _PRIVATE),
+}
+"""Mount point → its file system and the options that it must have."""
+_CGROUPS: Final = "/sys/fs/cgroup"
+_OPEN_TO_ALL: Final = frozenset({"/tmp", "/dev/shm"})
+_STICKY: Final = frozenset({"/var/tmp"})
+"""Everybody may write there in an ordinary image, where the root is writable at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    mount_point: str
+    root: str
+    fstype: str
+    source: str
+    options: tuple[str, ...]
+    super_options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """PID 1; `threads_uniform` says that each of its threads has the same rights."""
+
+    cap_inh: str
+    cap_prm: str
+    cap_eff: str
+    cap_bnd: str
+    cap_amb: str
+    no_new_privs: bool
+    seccomp: int
+    pid: int
+    threads_uniform: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process that was started as the workspace's user."""
+
+    uid: tuple[int, ...]
+    cap_inh: str
+    cap_prm: str
+    cap_eff: str
+    cap_bnd: str
+    cap_amb: str
+    no_new_privs: bool
+    seccomp: int
+    fds: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    masked: Mapping[str, str]
+    writable: Mapping[str, bool]
+    syscalls: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    hostname: str
+    agent: Agent
+    child: Child
+
+
+_ADAPTER: Final = TypeAdapter[Posture](Posture)
+
+
+def read(body: bytes) -> Posture:
+    """The agent's answer. Raises DriverError if it is not one: nothing is taken on trust."""
+    try:
+        return _ADAPTER.validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DriverError(
+            f"the posture cannot be read: {where}: {first['msg']}", retry=False
+        ) from error
+
+
+def differences(spec: Spec, seen: Posture) -> list[str]:
+    """In sentences, what is not as `spec` demands; empty if everything is."""
+    return [
+        *_hostname(spec, seen),
+        *_agent(spec.root, seen.agent),
+        *_child(spec.root, seen.child),
+        *_mounts(spec.root, seen.child.mounts),
+        *_files(spec.root, seen.child),
+        *_calls(seen.child.syscalls),
+    ]
+
+
+def _hostname(spec: Spec, seen: Posture) -> Iterator[str]:
+    if seen.hostname != spec.hostname:
+        yield f"the host name is {seen.hostname!r} instead of {spec.hostname!r}"
+
+
+def _agent(root: RootMode, seen: Agent) -> Iterator[str]:
+    allowed = mask(CAPABILITIES[root])
+    bounding = 0 if root is RootMode.NONE else allowed
+    yield from _sets("the agent", seen, held=allowed, bounding=bounding)
+    if seen.pid != 1:
+        yield f"the agent is process {seen.pid} instead of 1"
+    if not seen.threads_uniform:
+        yield "the agent's threads differ in their rights"
+    yield from _gates("the agent", root, no_new_privs=seen.no_new_privs, seccomp=seen.seccomp)
+
+
+def _child(root: RootMode, seen: Child) -> Iterator[str]:
+    allowed = 0 if root is RootMode.NONE else mask(CAPABILITIES[root])
+    is_root = 0 in seen.uid
+    if is_root and root is RootMode.NONE:
+        yield "a process of the user is root"
+    yield from _sets("a process", seen, held=allowed if is_root else 0, bounding=allowed)
+    yield from _gates("a process", root, no_new_privs=seen.no_new_privs, seccomp=seen.seccomp)
+    if inherited := sorted(set(seen.fds) - {"0", "1", "2"}):
+        yield f"a process inherits the descriptors {', '.join(inherited)}"
+
+
+def _sets(who: str, seen: Agent | Child, *, held: int, bounding: int) -> Iterator[str]:
+    limits = {"cap_prm": held, "cap_eff": held, "cap_bnd": bounding, "cap_inh": 0, "cap_amb": 0}
+    for name, limit in limits.items():
+        value = int(getattr(seen, name), 16)
+        if beyond := value & ~limit:
+            yield f"{who} has capabilities {beyond:#x} beyond {limit:#x} in {name}"
+
+
+def _gates(who: str, root: RootMode, *, no_new_privs: bool, seccomp: int) -> Iterator[str]:
+    if no_new_privs is not (root is RootMode.NONE):
+        yield f"no_new_privs of {who} is {no_new_privs}"
+    if seccomp != _FILTER:
+        yield f"{who} has no system call filter"
+
+
+def _mounts(root: RootMode, seen: tuple[Mount, ...]) -> Iterator[str]:
+    points = [m.mount_point for m in seen]
+    for point in sorted(set(_MOUNTS) - set(points)):
+        yield f"{point} is not mounted"
+    homes = 0
+    for one in seen:
+        point, options = one.mount_point, set(one.options)
+        if point in _MOUNTS:
+            kind, needed = _MOUNTS[point]
+            if point == "/" and root is RootMode.NONE:
+                needed = (*needed, "ro", "nosuid")
+            if one.fstype != kind or not options.issuperset(needed):
+                was = f"{one.fstype} ({','.join(one.options)})"
+                yield f"{point} is {was} instead of {kind} ({','.join(needed)})"
+        elif one.fstype == "ext4" and one.root == "/home":
+            homes += 1
+            if not options.issuperset(_PRIVATE):
+                yield f"the home {point} lacks {' or '.join(_PRIVATE)}"
+        elif not _is_expected(one):
+            yield f"{point} ({one.fstype}) is mounted, which nobody asked for"
+    if homes != 1:
+        yield f"there are {homes} homes instead of 1"
+
+
+def _is_expected(one: Mount) -> bool:
+    point = one.mount_point
+    if point == _CGROUPS or point.startswith(f"{_CGROUPS}/"):
+        # On version 1 a tmpfs that holds the mount points is writable for root inside, the
+        # cgroups themselves never are.
+        return one.fstype == "tmpfs" or (one.fstype.startswith("cgroup") and "ro" in one.options)
+    if point.startswith("/dev/") and point.removeprefix("/dev/") in _DEVICES:
+        return one.root == point.removeprefix("/dev")
+    if point in READ_ONLY:
+        return "ro" in one.options
+    return point in MASKED and (one.root == "/null" or "ro" in one.options)
+
+
+def _files(root: RootMode, seen: Child) -> Iterator[str]:
+    for path, state in sorted(seen.masked.items()):
+        if state == "readable":
+            yield f"{path} can be read"
+    if 0 in seen.uid:
+        return
+    home = next((m.mount_point for m in seen.mounts if m.root == "/home"), "")
+    allowed = {*_OPEN_TO_ALL, home, *(_STICKY if root is RootMode.CONTAINED else ())}
+    for path, writable in sorted(seen.writable.items()):
+        if writable and path not in allowed:
+            yield f"{path} can be written"
+    for path in sorted(_OPEN_TO_ALL):
+        if not seen.writable.get(path, False):
+            yield f"{path} cannot be written"
+
+
+def _calls(seen: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(_SYSCALLS - set(seen)):
+        yield f"the system call {name} was not tried"
+    for name, result in sorted(seen.items()):
+        if name in _UNTELLING:
+            continue
+        # The kernel looks the directory up before it asks for the right to enter it.
+        if result not in _REFUSALS and not (name == "chroot" and result == "ENOENT"):
+            yield f"the system call {name} is not refused ({result})"
