@@ -24,7 +24,7 @@ import structlog
 from alcove import config, logs
 from alcove.api import local
 from alcove.api.app import create_app
-from alcove.api.listener import HttpServer, http_server
+from alcove.http.listener import HttpServer, http_server
 from alcove.config import Settings
 from alcove.core import identity, service, users
 from alcove.core.app import Core

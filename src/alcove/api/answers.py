@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from alcove.api.problem import responses
+from alcove.http.problem import responses
 
 _COMMON: Final = (401, 403, 422, 429, 503)
 

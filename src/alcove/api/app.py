@@ -1,9 +1,10 @@
 """The app factory: routes, errors, the document, and the edge around all of it."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
@@ -12,7 +13,6 @@ from alcove.api import (
     execs,
     files,
     logs,
-    problem,
     schemas,
     server,
     sockets,
@@ -21,10 +21,11 @@ from alcove.api import (
     users,
     workspaces,
 )
-from alcove.api.edge import Edge
-from alcove.api.metrics import Latency
 from alcove.api.openapi import describe
 from alcove.core.app import Core
+from alcove.http import problem
+from alcove.http.edge import Edge
+from alcove.http.latency import Latency
 
 ROUTERS: Final = (
     workspaces.routes,
@@ -43,21 +44,21 @@ ROUTERS: Final = (
 """One line for each resource."""
 
 
-def create_app(core: Core) -> ASGIApp:
-    """Everything that the server answers over HTTP."""
-    inner = build(core)
+def create_app(core: Core, *, pages: Sequence[APIRouter] = ()) -> ASGIApp:
+    """Everything that the server answers over HTTP: the API, and beside it these pages."""
+    inner = build(core, pages=pages)
     latency = Latency(core.metrics.registry)
     return Edge(inner, trusted_proxies=core.settings.trusted_proxies, latency=latency)
 
 
-def build(core: Core) -> FastAPI:
+def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
     """The app without the edge; tests read its routes."""
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, debug=False
     )
     app.state.core = core
     problem.install(app)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *pages):
         app.include_router(router)
     document: dict[str, Any] = {}
 

@@ -5,8 +5,8 @@ from typing import Annotated, TypeAlias
 from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from alcove.api.access import core_of
 from alcove.core.app import Core
+from alcove.http.access import core_of
 from alcove.model.units import parse_duration
 from alcove.wire.base import DURATION_PATTERN
 

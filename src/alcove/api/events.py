@@ -11,7 +11,6 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.pages import PageQuery
@@ -20,6 +19,7 @@ from alcove.api.streaming import EVENT_STREAM, Streaming, Writer, closing, wants
 from alcove.core import events, identity, users, workspaces
 from alcove.core.app import Core
 from alcove.core.pages import read_cursor, write_cursor
+from alcove.http.access import needs
 from alcove.model import event as model
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import NotFound

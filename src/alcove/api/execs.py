@@ -8,16 +8,16 @@ from typing import Annotated, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf, WorkspaceRef
-from alcove.api.body import body
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.routing import router
 from alcove.api.streaming import EVENT_STREAM, Fill, Streaming, Writer, wants_events
 from alcove.core import execs
 from alcove.core.agent import Call, Frame
 from alcove.core.app import Core
+from alcove.http.access import needs
+from alcove.http.body import body
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, Unavailable
 from alcove.wire.execs import ExecAnswer, ExecExit, ExecOutput, ExecRequest

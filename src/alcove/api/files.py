@@ -6,15 +6,15 @@ from fastapi import Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents, nothing
 from alcove.api.arguments import CoreOf, WorkspaceRef
-from alcove.api.body import require_type, stream
-from alcove.api.problem import responses
 from alcove.api.routing import router
 from alcove.api.streaming import Streaming, Writer
 from alcove.core import files
 from alcove.core.files import DEPTH_MAX, PATH_MAX
+from alcove.http.access import needs
+from alcove.http.body import require_type, stream
+from alcove.http.problem import responses
 from alcove.model.access import Actor, Permission
 from alcove.wire.base import Page
 from alcove.wire.files import FileEntry

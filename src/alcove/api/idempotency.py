@@ -18,12 +18,12 @@ from fastapi import Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import core_of
 from alcove.api.answers import Json
-from alcove.api.body import raw_body
-from alcove.api.problem import MEDIA_TYPE, HttpError, describe
 from alcove.core.app import Core
 from alcove.core.identity import KEYS_KEPT
+from alcove.http.access import core_of
+from alcove.http.body import raw_body
+from alcove.http.problem import MEDIA_TYPE, HttpError, describe
 from alcove.model.access import Actor
 from alcove.model.errors import AlcoveError, Conflict, TooMany
 from alcove.store import idempotency

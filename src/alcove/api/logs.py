@@ -6,13 +6,13 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.routing import router
 from alcove.api.streaming import EVENT_STREAM, Streaming, Writer, closing, wants_events
 from alcove.core import logs
 from alcove.core.logs import LogLine as Line
+from alcove.http.access import needs
 from alcove.model.access import Actor, Permission
 from alcove.wire.files import LogLine, LogLines
 

@@ -18,8 +18,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from alcove.api.access import Need
-from alcove.api.body import Body
+from alcove.http.access import Need
+from alcove.http.body import Body
 from alcove.wire.problems import Problem
 
 DESCRIPTION: Final = """\

@@ -10,12 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import Need, needs
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf
-from alcove.api.context import context_of
 from alcove.api.routing import Route, router
 from alcove.core.app import Core
+from alcove.http.access import Need, needs
+from alcove.http.context import context_of
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError
 from alcove.store import users as user_rows

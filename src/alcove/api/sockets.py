@@ -14,16 +14,16 @@ from fastapi import Query
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from alcove.api.access import needs
 from alcove.api.arguments import CoreOf, WorkspaceRef
-from alcove.api.body import parse
-from alcove.api.problem import HttpError, refuse_socket
 from alcove.api.routing import router
 from alcove.api.streaming import still_allowed
 from alcove.core import access, execs, terminals
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.agent import Frame as AgentFrame
 from alcove.core.app import Core
+from alcove.http.access import needs
+from alcove.http.body import parse
+from alcove.http.problem import HttpError, refuse_socket
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError, FieldError, Invalid
 from alcove.wire.execs import COLUMNS_MAX, Frame, ProcessRequest, ProcessSignal, TerminalSize

@@ -14,11 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from alcove.api.context import context_of
-from alcove.api.problem import describe
 from alcove.core import identity
 from alcove.core.app import Core
 from alcove.core.gate import CACHE_S, REVOKED_WITHIN_S
+from alcove.http.context import context_of
+from alcove.http.problem import describe
 from alcove.model.access import Actor
 from alcove.model.errors import AlcoveError, Unavailable
 

@@ -9,10 +9,8 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf
-from alcove.api.body import body, parse, read_all, require_type
 from alcove.api.catalog import (
     present,
     present_parameter,
@@ -28,6 +26,8 @@ from alcove.core import identity, templates
 from alcove.core.app import Core
 from alcove.core.pages import PageRequest
 from alcove.core.templates import BYTES_MAX, VERSION_MAX, Pushed
+from alcove.http.access import needs
+from alcove.http.body import body, parse, read_all, require_type
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid
 from alcove.wire.base import NAME_PATTERN, Page

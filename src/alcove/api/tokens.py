@@ -7,16 +7,16 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents, nothing
 from alcove.api.arguments import CoreOf
-from alcove.api.body import body
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.pages import PageQuery, after
 from alcove.api.routing import router
 from alcove.core import identity, tokens
 from alcove.core.pages import write_cursor
 from alcove.core.tokens import TokenDraft
+from alcove.http.access import needs
+from alcove.http.body import body
 from alcove.model import identity as model
 from alcove.model.access import Actor, Permission
 from alcove.wire.base import Page

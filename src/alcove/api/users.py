@@ -6,16 +6,16 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs, needs_sign_in
 from alcove.api.answers import answer, documents, nothing
 from alcove.api.arguments import CoreOf
-from alcove.api.body import body
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.pages import PageQuery, after
 from alcove.api.routing import router
 from alcove.core import sign_in, users
 from alcove.core.pages import write_cursor
 from alcove.core.users import UserChanges, UserDraft
+from alcove.http.access import needs, needs_sign_in
+from alcove.http.body import body
 from alcove.model import identity as model
 from alcove.model.access import Actor, Permission, allows
 from alcove.wire.base import Page

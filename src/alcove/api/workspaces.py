@@ -9,10 +9,8 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.access import needs
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf, Wait, WorkspaceRef
-from alcove.api.body import body
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.pages import PageQuery
 from alcove.api.presenting import details_of, present
@@ -20,6 +18,8 @@ from alcove.api.routing import router
 from alcove.core import identity, workspaces
 from alcove.core.app import Core
 from alcove.core.pages import PageRequest
+from alcove.http.access import needs
+from alcove.http.body import body
 from alcove.model import workspace as model
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid

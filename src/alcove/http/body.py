@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
-from alcove.api.problem import HttpError, field_errors
+from alcove.http.problem import HttpError, field_errors
 from alcove.model.errors import Invalid
 from alcove.wire.base import Request as WireRequest
 

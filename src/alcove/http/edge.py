@@ -17,9 +17,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from alcove.api.context import Context, context_of, set_context
-from alcove.api.metrics import Latency
-from alcove.api.problem import response_for
+from alcove.http.context import Context, context_of, set_context
+from alcove.http.latency import Latency
+from alcove.http.problem import response_for
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

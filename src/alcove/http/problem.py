@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from alcove.api.context import context_of
+from alcove.http.context import context_of
 from alcove.model.errors import (
     AlcoveError,
     Conflict,

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus, and the latency of requests by route."""
+"""The latency of requests, by route."""
 
 from typing import Final
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from alcove.api.context import context_of
 from alcove.core import identity
 from alcove.core.app import Core
+from alcove.http.context import context_of
 from alcove.model.access import ANY, OWN, Actor, Permission
 from alcove.model.errors import Denied, TooMany, Unauthenticated
 
