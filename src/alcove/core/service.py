@@ -1,8 +1,8 @@
 """Everything that runs beside the API. Each loop goes on by itself while the database is away."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 import anyio
 
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 RECONNECT_S: Final = 1.0
 
 
-def loops(core: Core) -> Mapping[str, Callable[[], Awaitable[None]]]:
+def loops(core: Core) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
     """By name, each to be run until it is cancelled."""
-    found: dict[str, Callable[[], Awaitable[None]]] = {
+    found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "journal": lambda: core.journal.run(core),
         "reconciler": lambda: reconciler.run(core),
         "startups": lambda: startups.run(core),

@@ -1,0 +1,88 @@
+"""The real agent, built from source, as an ordinary process on a Unix socket."""
+
+import hashlib
+import hmac
+import os
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from alcove.drivers.base import ByteStream
+from alcove.drivers.fake import FakeDriver
+from alcove.model.errors import DriverError
+from alcove.model.workspace import Handle, WorkspaceId
+
+SOURCE: Final = Path(__file__).parents[2] / "agent"
+
+
+def build(directory: Path) -> Path:
+    """Compile the agent; Go's own cache makes the second time quick."""
+    binary = directory / "alcove-agent"
+    subprocess.run(
+        ["go", "build", "-trimpath", "-o", str(binary), "./"],
+        cwd=SOURCE,
+        env={**os.environ, "CGO_ENABLED": "0"},  # noqa: TID251 - what go is told is the caller's
+        check=True,
+        timeout=300,
+    )
+    return binary
+
+
+@dataclass
+class AgentProcess(FakeDriver):
+    """A driver whose every workspace is one agent on this machine."""
+
+    binary: Path = Path()
+    directory: Path = Path()
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "agent.sock"
+
+    def boot(self, workspace: WorkspaceId, *, secret: bytes) -> None:
+        key = hmac.new(secret, f"agent:{workspace}".encode(), hashlib.sha256).hexdigest()
+        self.socket.unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [str(self.binary)],
+            cwd=self.directory,
+            env={
+                "ALCOVE_LISTEN": f"unix:{self.socket}",
+                "ALCOVE_CONTROL_SHA256": hashlib.sha256(key.encode()).hexdigest(),
+                "ALCOVE_USER": "root",
+                "ALCOVE_ROOT": "contained",
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    async def answering(self) -> None:
+        with anyio.fail_after(20):
+            while not self.socket.exists():
+                assert self.process is not None
+                assert self.process.poll() is None, "the agent ended at once"
+                await anyio.sleep(0.01)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    @asynccontextmanager
+    async def connect(
+        self, workspace: WorkspaceId, handle: Handle, *, port: int
+    ) -> AsyncGenerator[ByteStream]:
+        try:
+            stream = await anyio.connect_unix(self.socket)
+        except OSError as error:
+            raise DriverError(f"no agent: {error}", retry=True) from error
+        try:
+            yield stream
+        finally:
+            await stream.aclose()
