@@ -18,6 +18,7 @@ import (
 	"alcove.dev/agent/internal/privilege"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/server"
+	"alcove.dev/agent/internal/threads"
 )
 
 var version = "dev"
@@ -63,6 +64,7 @@ func run() error {
 	if err := shed(settings); err != nil {
 		return err
 	}
+	threads.Reserve()
 	listener, err := server.Listen(settings.Listen)
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func (a *Archive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (a *Archive) pack(w http.ResponseWriter, r *http.Request, user identity.User, path string) {
 	out := &paced{writer: w, control: http.NewResponseController(w), meter: a.Meter}
-	err := user.Act(func() error {
+	err := user.ActLong(func() error {
 		source, err := archive.Open(path)
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func (a *Archive) pack(w http.ResponseWriter, r *http.Request, user identity.Use
 func (a *Archive) extract(w http.ResponseWriter, r *http.Request, user identity.User, path string) {
 	in := &paced{reader: r.Body, control: http.NewResponseController(w), meter: a.Meter}
 	var summary archive.Summary
-	err := user.Act(func() (err error) {
+	err := user.ActLong(func() (err error) {
 		summary, err = archive.Extract(in, path)
 		return err
 	})

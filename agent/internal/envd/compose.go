@@ -83,5 +83,5 @@ func (u *upload) append(target interface{ Write([]byte) (int, error) }, path str
 		return err
 	}
 	defer source.Close()
-	return u.copy(target, source)
+	return u.copy(target, turns{source})
 }

@@ -21,6 +21,7 @@ import (
 	"alcove.dev/agent/internal/filesystem"
 	"alcove.dev/agent/internal/identity"
 	"alcove.dev/agent/internal/process"
+	"alcove.dev/agent/internal/threads"
 )
 
 const (
@@ -122,12 +123,23 @@ func (c *Content) read(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": filepath.Base(path)}))
 	if info.Size() == 0 {
 		// Files of /proc and /sys have content and no size.
-		_, _ = io.Copy(w, file)
+		_, _ = io.Copy(w, turns{file})
 		return
 	}
-	http.ServeContent(w, r, "", info.ModTime(), file)
+	http.ServeContent(w, r, "", info.ModTime(), turns{file})
 	c.Meter.Touch()
 }
+
+// turns reads a file so that only so many reads block at a time.
+type turns struct{ file io.ReadSeeker }
+
+func (t turns) Read(buffer []byte) (int, error) {
+	threads.Enter()
+	defer threads.Leave()
+	return t.file.Read(buffer)
+}
+
+func (t turns) Seek(offset int64, whence int) (int64, error) { return t.file.Seek(offset, whence) }
 
 func (c *Content) write(w http.ResponseWriter, r *http.Request) {
 	user, err := c.who(r)
@@ -283,7 +295,10 @@ func (u *upload) copy(target io.Writer, source io.Reader) error {
 		n, err := source.Read(u.buffer)
 		if n > 0 {
 			u.content.Meter.Touch()
-			if _, err := target.Write(u.buffer[:n]); err != nil {
+			threads.Enter()
+			_, err := target.Write(u.buffer[:n])
+			threads.Leave()
+			if err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"alcove.dev/agent/internal/threads"
 )
 
 // Act runs work on a thread whose file system rights are the user's, and returns its error.
@@ -15,6 +17,19 @@ import (
 // thread's effective set, so that no race over symbolic links can give more than the user has. Work must
 // not start goroutines that open files: the rights belong to the thread.
 func (u User) Act(work func() error) error {
+	threads.Enter()
+	defer threads.Leave()
+	return u.act(work)
+}
+
+// ActLong is Act for work that waits for a client in between; few of them may be under way.
+func (u User) ActLong(work func() error) error {
+	threads.EnterLong()
+	defer threads.LeaveLong()
+	return u.act(work)
+}
+
+func (u User) act(work func() error) error {
 	if os.Getuid() != 0 {
 		if uint32(os.Getuid()) != u.UID {
 			return fmt.Errorf("act as %q: the agent is not root: %w", u.Name, syscall.EPERM)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"alcove.dev/agent/internal/threads"
 )
 
 // ErrUnknownUser says that the image has no such user.
@@ -76,6 +78,8 @@ func (d *Directory) Lookup(name string) (User, error) {
 	if name == "" {
 		name = strconv.Itoa(os.Getuid())
 	}
+	threads.Enter()
+	defer threads.Leave()
 	user, err := d.find(name)
 	if err != nil {
 		return User{}, err

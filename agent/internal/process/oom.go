@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+
+	"alcove.dev/agent/internal/threads"
 )
 
 // oomKills is how often the kernel has killed something in this workspace for want of memory, or 0 where
 // the workspace cannot see its cgroup.
 func oomKills() int64 {
+	threads.Enter()
+	defer threads.Leave()
 	for _, path := range []string{
 		"/sys/fs/cgroup/memory.events",             // version 2
 		"/sys/fs/cgroup/memory/memory.oom_control", // version 1

@@ -11,6 +11,7 @@ import (
 
 	"alcove.dev/agent/internal/identity"
 	"alcove.dev/agent/internal/reaper"
+	"alcove.dev/agent/internal/threads"
 )
 
 // wiring is the set of descriptors of one start.
@@ -57,6 +58,8 @@ func (t *Table) start(spec Spec, user identity.User) (*Process, *Reader, error) 
 	}
 	started := time.Now()
 	pid, ended, err := t.reaper.Start(func() (int, error) {
+		threads.Enter()
+		defer threads.Leave()
 		return syscall.ForkExec(path, append([]string{spec.Cmd}, spec.Args...), &syscall.ProcAttr{
 			Dir:   cwd,
 			Env:   append(pairs(env), "PWD="+cwd),

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"alcove.dev/agent/internal/threads"
 )
 
 // roundsMax bounds how often a tree is looked at again; each round stops everything it found, so that only
@@ -137,6 +139,8 @@ func treeOf(root int, known map[int]bool) []int {
 
 // listProcesses reads every process that has not ended.
 func listProcesses() []stat {
+	threads.Enter()
+	defer threads.Leave()
 	directory, err := os.Open("/proc")
 	if err != nil {
 		return nil

@@ -37,9 +37,8 @@ type sockets struct {
 	listening   []Port
 }
 
-// readSockets reads the tables of this network namespace.
-func readSockets() sockets {
-	var all sockets
+// read reads the tables of this network namespace.
+func (s *sockets) read() {
 	for _, path := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		file, err := os.Open(path)
 		if err != nil {
@@ -47,14 +46,13 @@ func readSockets() sockets {
 		}
 		scanner := bufio.NewScanner(io.LimitReader(file, tableBytesMax))
 		for scanner.Scan() {
-			all.add(strings.Fields(scanner.Text()))
+			s.add(strings.Fields(scanner.Text()))
 		}
 		file.Close()
 	}
-	slices.SortFunc(all.listening, func(a, b Port) int {
+	slices.SortFunc(s.listening, func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), strings.Compare(a.Address, b.Address))
 	})
-	return all
 }
 
 func (s *sockets) add(fields []string) {

@@ -14,6 +14,7 @@ import (
 
 	"alcove.dev/agent/internal/activity"
 	"alcove.dev/agent/internal/process"
+	"alcove.dev/agent/internal/threads"
 )
 
 const (
@@ -68,14 +69,17 @@ func (c *Collector) Collect() Stats {
 		s.LastActivityAt = &last
 	}
 	var cpu time.Duration
+	user, err := c.Table.Users.Lookup("")
+	var sockets sockets
+	threads.Enter()
 	s.Processes, cpu, s.Memory.RSS = readProcesses()
 	s.CPUUsec = cpu.Microseconds()
 	c.cgroup(&s)
-	user, err := c.Table.Users.Lookup("")
 	if err == nil {
 		s.Disk = diskOf(user.Home)
 	}
-	sockets := readSockets()
+	sockets.read()
+	threads.Leave()
 	s.TCPEstablished = sockets.established
 	s.ListeningPorts = c.ports.name(sockets.listening, user, err == nil)
 	return s
