@@ -7,6 +7,7 @@ client reads.
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Final, TypeAlias
 
 import anyio
@@ -163,7 +164,13 @@ async def _frames_in(live: Process, socket: WebSocket) -> None:
     while True:
         data = await _binary(socket)
         kind, payload = _from_client(data)
-        await live.send(AgentFrame(kind), payload)
+        await _give(live, AgentFrame(kind), payload)
+
+
+async def _give(live: Process, kind: AgentFrame, payload: bytes) -> None:
+    """Input for a process that has ended goes nowhere; how it ended comes the other way."""
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await live.send(kind, payload)
 
 
 def _from_client(data: bytes) -> tuple[Frame, bytes]:
@@ -195,7 +202,7 @@ async def _terminal_in(live: Process, socket: WebSocket) -> None:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code") or 1005)
         kind, payload = _typed(message.get("text"))
-        await live.send(kind, payload)
+        await _give(live, kind, payload)
 
 
 def _typed(text: object) -> tuple[AgentFrame, bytes]:
