@@ -18,12 +18,12 @@ from typing import Final
 
 import alcove
 from alcove import config
-from alcove.host.closed_network import ClosedNetwork
 from alcove.host.daemon import Daemon
 from alcove.host.ground import Ground
 from alcove.host.host import Host
 from alcove.host.idmaps import IdMaps
 from alcove.host.images.library import ImageLibrary
+from alcove.host.network import OpenNetwork
 from alcove.host.ports import Images, Network
 from alcove.host.settings import HostSettings
 from alcove.host.syscalls import become_subreaper
@@ -115,7 +115,7 @@ def serve(settings: HostSettings, id_maps: IdMaps, images: Images, network: Netw
     uid, gid = server_ids(settings)
     ground = Ground(settings, id_maps=id_maps, socket_gid=gid)
     host = Host(settings, images=images, network=network, ground=ground)
-    network.setup()
+    host.open_network()
     daemon = Daemon(settings, host, server_uid=uid, socket_gid=gid)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: daemon.stop())
@@ -183,4 +183,4 @@ def _take_lock(path: Path) -> None:
 
 
 def _parts(settings: HostSettings) -> tuple[Images, Network]:
-    return ImageLibrary(settings), ClosedNetwork()
+    return ImageLibrary(settings), OpenNetwork(settings)

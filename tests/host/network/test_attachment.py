@@ -1,5 +1,7 @@
 """Attaching, finding again, and removing; nothing of anybody else's is touched."""
 
+# pyright: reportUnknownMemberType=false
+
 import time
 from dataclasses import replace
 from pathlib import Path

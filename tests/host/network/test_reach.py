@@ -1,5 +1,7 @@
 """What a workspace reaches, tried from a real network namespace; refusals beside what works."""
 
+# pyright: reportUnknownMemberType=false
+
 import socket
 
 import pytest

@@ -18,7 +18,7 @@ from typing import Final
 from alcove.host.images import recipe, runner, sources
 from alcove.host.images.jail import Jail, Mount, View
 from alcove.host.images.runner import Progress
-from alcove.host.images.shelf import Shelf
+from alcove.host.images.shelf import Shelf, make_directory, write_file
 from alcove.host.settings import HostSettings
 from alcove.model.errors import DriverError
 from alcove.model.image import DebianImage
@@ -102,8 +102,7 @@ class DebianBuilder:
         return [layer.name for layer in layers]
 
     def _found(self, layer: Layer, place: Path, progress: Progress) -> None:
-        tree = place / "tree"
-        tree.mkdir(mode=0o755)
+        tree = make_directory(place / "tree")
         host = sources.read_host()
         extra = recipe.foundation_files(place / "extra", sources.apt_options(host))
         mounts = [
@@ -111,7 +110,8 @@ class DebianBuilder:
             Mount(str(extra), "/tmp/extra", writable=False),
         ]
         if ca := self._ca():
-            mounts.append(Mount(ca, "/tmp/ca.pem", writable=False, mapped=False))
+            copy = write_file(place / "ca.pem", Path(ca).read_text())
+            mounts.append(Mount(str(copy), "/tmp/ca.pem", writable=False, mapped=False))
         command = recipe.mmdebstrap(
             layer.suite, sources.lines_for(layer.suite, self._settings, host), ca=bool(ca)
         )
@@ -129,20 +129,21 @@ class DebianBuilder:
         self._shelf.put_layer(layer.name, tree)
 
     def _add(self, layer: Layer, place: Path, progress: Progress) -> None:
-        conf = place / "apt.conf"
-        conf.write_text(recipe.apt_conf(ca=bool(self._ca())))
+        conf = write_file(place / "apt.conf", recipe.apt_conf(ca=bool(self._ca())))
         lists = self._shelf.cache("apt", layer.suite, "lists")
         archives = self._shelf.cache("apt", layer.suite, "archives")
         shared = [Mount(str(conf), recipe.APT_CONF, writable=False, mapped=False)]
         if layer.packages:
             # Nothing but apt runs while there is a network; what it writes besides is dropped.
+            resolv = write_file(place / "resolv.conf", Path("/etc/resolv.conf").read_text())
             reach = [
-                Mount("/etc/resolv.conf", "/etc/resolv.conf", writable=False, mapped=False),
+                Mount(str(resolv), "/etc/resolv.conf", writable=False, mapped=False),
                 Mount(str(lists), "/var/lib/apt/lists", writable=True),
                 Mount(str(archives), "/var/cache/apt/archives", writable=True),
             ]
             if ca := self._ca():
-                reach.append(Mount(ca, recipe.APT_CA, writable=False, mapped=False))
+                copy = write_file(place / "ca.pem", Path(ca).read_text())
+                reach.append(Mount(str(copy), recipe.APT_CA, writable=False, mapped=False))
             progress.say(f"fetching {len(layer.packages)} packages")
             script = recipe.fetch_script(layer.packages)
             jail = self._jail(layer, place / "fetch", script, (*shared, *reach), network=True)
@@ -161,8 +162,8 @@ class DebianBuilder:
     def _jail(
         self, layer: Layer, delta: Path, script: str, mounts: tuple[Mount, ...], *, network: bool
     ) -> Jail:
-        for name in ("", "upper", "work"):
-            (delta / name).mkdir(mode=0o755)
+        for directory in (delta, delta / "upper", delta / "work"):
+            make_directory(directory)
         return Jail(
             id_base=self._settings.build_ids,
             view=View.OVERLAY,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from alcove.host.images.shelf import make_directory, write_file
+
 EPOCH: Final = 1704067200
 """SOURCE_DATE_EPOCH: files that a build writes are not younger, so two builds are alike."""
 ENVIRONMENT: Final = {
@@ -75,7 +77,9 @@ def mmdebstrap(suite: str, lines: Sequence[str], *, ca: bool) -> list[str]:
         ' "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap',
         '--customize-hook=cp -R /tmp/extra/. "$1"/',
         f"--customize-hook=cat <<'END' | chroot \"$1\" /bin/sh\n{_clean()}\nEND",
-        '--customize-hook=cd "$1" && find . -xdev -newer /tmp/started -print0'
+        # What is mounted there for the build is not the image's.
+        r'--customize-hook=cd "$1" && find . \( -path ./dev -o -path ./proc -o -path ./sys \) -prune'
+        " -o -newer /tmp/started -print0"
         f" | xargs -0 -r touch --no-dereference --date=@{EPOCH}",
         "--skip=output/dev",
         suite,
@@ -89,9 +93,9 @@ def foundation_files(directory: Path, apt_options: str) -> Path:
     apt = directory / "etc/apt/apt.conf.d/50alcove"
     dpkg = directory / "etc/dpkg/dpkg.cfg.d/50alcove"
     for path, text in ((apt, APT_CFG + apt_options), (dpkg, DPKG_CFG)):
-        path.parent.mkdir(mode=0o755, parents=True)
-        path.write_text(text)
-        path.chmod(0o644)
+        for parent in reversed(path.relative_to(directory).parents):
+            make_directory(directory / parent)
+        write_file(path, text)
     return directory
 
 
@@ -168,6 +172,8 @@ class FoundationSteps:
         self._errors: list[str] = []
 
     def read(self, line: str) -> bool:
+        if line.startswith("I: main() "):
+            return False
         if found := re.fullmatch(r"I: (.+?)\.\.\.", line):
             self._say(f"building the foundation of Debian {self._suite}: {found[1]}")
             return True

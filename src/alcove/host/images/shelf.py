@@ -63,7 +63,7 @@ class Shelf:
     def workplace(self) -> Generator[Path]:
         """A directory for one build, gone afterwards. `tree` in it may be shelved."""
         place = self.directory / "building" / secrets.token_hex(8)
-        place.mkdir(mode=0o755)
+        make_directory(place)
         try:
             yield place
         finally:
@@ -72,7 +72,7 @@ class Shelf:
     def put_layer(self, name: str, tree: Path) -> None:
         """Shelve `tree`, which must lie in a workplace, as layer `name`."""
         parent = tree.parent / f"shelved-{secrets.token_hex(4)}"
-        parent.mkdir(mode=0o755)
+        parent.mkdir(mode=0o700)
         (parent / "size").write_text(str(_size(tree)))
         tree.rename(parent / "tree")
         # One sync of the file system rather than one for each of ten thousand files.
@@ -88,7 +88,8 @@ class Shelf:
 
     def cache(self, *names: str) -> Path:
         directory = self.directory.joinpath("cache", *names)
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         return directory
 
     def record(self, key: str) -> Record | None:
@@ -149,6 +150,20 @@ class Shelf:
 
     def _record_path(self, key: str) -> Path:
         return self.directory / "records" / f"{key}.json"
+
+
+def make_directory(path: Path) -> Path:
+    """A directory with the mode of an image's own, whatever the umask of this process."""
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)
+    return path
+
+
+def write_file(path: Path, text: str) -> Path:
+    """A file that a jail may read, whatever the umask of this process."""
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
 
 
 def remove_tree(path: Path) -> None:
