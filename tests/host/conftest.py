@@ -1,12 +1,13 @@
 """One installation for a module's tests, since starting one costs more than most of them."""
 
 import os
+import shutil
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
-from tests.host.installation import IMAGE, Installation, agent, essential
+from tests.host.installation import HOSTILE, IMAGE, Installation, agent, essential
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,36 @@ def crash_installation(agent_binary: Path, essential_root: Path) -> Generator[In
     made.up()
     yield made
     made.remove()
+
+
+@pytest.fixture(scope="module")
+def weak_shared(agent_binary: Path, essential_root: Path) -> Generator[Installation]:
+    made = Installation(f"w{os.getpid()}", {IMAGE.key: [essential_root]}, agent_binary)
+    made.up()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+async def weak_installation(weak_shared: Installation) -> AsyncGenerator[Installation]:
+    """One of whose controls can be taken away, to show that each is missed."""
+    weak_shared.connect()
+    yield weak_shared
+    await weak_shared.disconnect()
+
+
+@pytest.fixture
+async def hostile_installation(
+    agent_binary: Path, essential_root: Path
+) -> AsyncGenerator[Installation]:
+    """Its second image is the first with a layer on top that a test makes hostile."""
+    place = Path(f"/var/tmp/alcove-hostile-{os.getpid()}")
+    for name in ("layer", "target"):
+        (place / name).mkdir(parents=True)
+    layers = {IMAGE.key: [essential_root], HOSTILE.key: [essential_root, place / "layer"]}
+    made = Installation(f"h{os.getpid()}", layers, agent_binary)
+    made.up()
+    yield made
+    await made.disconnect()
+    made.remove()
+    shutil.rmtree(place)

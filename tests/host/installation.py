@@ -20,6 +20,7 @@ import anyio
 
 from alcove.core.agent import Agents, Call, Frame, Reach
 from alcove.drivers.local import LocalDriver
+from alcove.host.cgroups import Cgroups
 from alcove.host.ground import mounts_below
 from alcove.model.errors import DriverError
 from alcove.model.image import DebianImage, Image
@@ -180,6 +181,29 @@ class Installation:
         assert done.returncode == 0, done.stderr.decode()
         shutil.rmtree(self.data_dir)
 
+    def cgroups(self) -> Cgroups:
+        return Cgroups(self.name)
+
+    def weaken(self, control: str) -> None:
+        """Take one control away from the next start: see `tests.host.serving`."""
+        (self.data_dir / "weak").write_text(control)
+
+    @property
+    def hostile_layer(self) -> Path:
+        return Path(next(iter(self.layers[HOSTILE.key][1:])))
+
+    @property
+    def hostile_target(self) -> Path:
+        """A directory of the host that the hostile image's links lead to."""
+        return self.hostile_layer.with_name("target")
+
+    def plant(self, names: Sequence[str]) -> None:
+        """Make the hostile layer's top directories links to the host."""
+        for name in names:
+            (self.hostile_layer / name).symlink_to(self.hostile_target / name)
+            (self.hostile_target / name).mkdir()
+            (self.hostile_target / name / "marker").write_text("the host's")
+
     def mounts(self) -> list[Path]:
         return mounts_below(self.data_dir)
 
@@ -199,6 +223,15 @@ class Installation:
         key = self.control_key(workspace)
         handle = await self.driver.create(workspace, spec, control_key=key)
         return await self.running(workspace, handle, spec)
+
+    async def until_only(self, workspace: WorkspaceId, what: set[str]) -> None:
+        """Wait until nothing but `what` is left of it on the host."""
+        with anyio.fail_after(20):
+            while True:
+                found = {o.workspace: set(o.what) for o in await self.driver.inventory()}
+                if found.get(workspace, set()) == what:
+                    return
+                await anyio.sleep(0.02)
 
     async def running(self, workspace: WorkspaceId, handle: Handle, spec: Spec) -> "Running":
         seen = await self.driver.observe(workspace, handle)
@@ -293,6 +326,10 @@ def a_spec(
         network=NetworkMode.NONE,
         ephemeral=True,
     )
+
+
+def with_network(spec: Spec, network: NetworkMode) -> Spec:
+    return replace(spec, network=network)
 
 
 async def answers(driver: LocalDriver) -> bool:

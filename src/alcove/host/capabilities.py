@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from alcove.host.ground import Ground
 
 
-def capabilities(ground: "Ground") -> Capabilities:
+def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
     absent = {
         "gvisor": "isolation gvisor is not offered by this version",
         "microvm": "isolation microvm is not offered by this version",
@@ -21,9 +21,12 @@ def capabilities(ground: "Ground") -> Capabilities:
     }
     if problem := _container_problem(ground):
         absent["container"] = problem
+    if network_problem:
+        absent["open"] = network_problem
+    networks = (NetworkMode.NONE,) if network_problem else (NetworkMode.NONE, NetworkMode.OPEN)
     return Capabilities(
         isolation=frozenset(() if "container" in absent else (Isolation.CONTAINER,)),
-        networks=frozenset((NetworkMode.NONE, NetworkMode.OPEN)),
+        networks=frozenset(networks),
         pause=False,
         snapshot=False,
         absent=absent,

@@ -59,14 +59,26 @@ class Host:
         self._records = Records(ground.workspaces)
         self._crash = CrashPoints(settings.crash_file)
         self._turns = Turns()
+        self._network_problem = ""
         self._at_once = threading.BoundedSemaphore(_AT_ONCE_MAX)
         self._burials = ThreadPoolExecutor(max_workers=1, thread_name_prefix="burial")
+
+    def open_network(self) -> None:
+        """Set up mode `open`. Where that fails the host serves mode `none` alone, says why, and
+        tries again when a workspace asks for it."""
+        try:
+            self._network.setup()
+        except DriverError as error:
+            log.warning("mode open is not available: %s", error)
+            self._network_problem = str(error)
+        else:
+            self._network_problem = ""
 
     def close(self) -> None:
         self._burials.shutdown(cancel_futures=True)
 
     def capabilities(self) -> Capabilities:
-        return capabilities(self._ground)
+        return capabilities(self._ground, network_problem=self._network_problem)
 
     def observe(self, workspace: WorkspaceId) -> Look:
         """What is there, from the record and the process table alone."""
@@ -106,6 +118,10 @@ class Host:
                 and lives(record.process)
             ):
                 return Started(record.boot, record.approved)
+            if spec.network is NetworkMode.OPEN and self._network_problem:
+                self.open_network()
+                if self._network_problem:
+                    raise DriverError(f"mode open: {self._network_problem}", retry=True)
             with self._crash.step(verb, "record"):
                 record = self._records.open(workspace)
                 layers = self._layers(workspace, spec)

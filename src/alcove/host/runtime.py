@@ -20,6 +20,7 @@ from alcove.model.workspace import WorkspaceId
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CALL_TIMEOUT_S: Final = 30.0
 _PASSED_FD: Final = 3
+_LAST_THREAD_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,22 @@ def lives(process: Process) -> bool:
 
 
 def exit_status(process: Process) -> int | None:
-    """How it ended, as from waitpid, if it was our child and nobody asked before."""
+    """How it ended, as from waitpid, if it is our child and nobody asked before. For one that
+    was killed: waits the moment until its last thread is gone."""
     try:
+        descriptor = os.pidfd_open(process.pid)
+    except OSError:
+        return None
+    try:
+        if _start_ticks(process.pid, ended=True) != process.start_ticks:
+            return None
+        if not _ends(descriptor, _LAST_THREAD_S):
+            return None
         pid, status = os.waitpid(process.pid, os.WNOHANG)
     except ChildProcessError:
         return None
+    finally:
+        os.close(descriptor)
     return status if pid == process.pid else None
 
 
@@ -140,13 +152,15 @@ def terminate(process: Process, *, grace_s: float) -> bool:
         os.close(descriptor)
 
 
-def _start_ticks(pid: int) -> int | None:
+def _start_ticks(pid: int, *, ended: bool = False) -> int | None:
+    """When it started; None if there is none or, unless `ended`, if it has ended and is only
+    waiting to be asked how."""
     try:
         with Path(f"/proc/{pid}/stat").open("rb") as file:
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    if not fields or fields[0] in (b"Z", b"X"):
+    if not fields or (fields[0] in (b"Z", b"X") and not ended):
         return None
     return int(fields[19])
 
