@@ -24,16 +24,17 @@ import structlog
 from alcove import config, logs
 from alcove.api import local
 from alcove.api.app import create_app
-from alcove.http.listener import HttpServer, http_server
 from alcove.config import Settings
 from alcove.core import identity, service, users
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
 from alcove.drivers.base import Driver
 from alcove.drivers.fake import FakeDriver
+from alcove.http.listener import HttpServer, http_server
 from alcove.model.errors import AlcoveError, Invalid
 from alcove.store.db import Database
 from alcove.store.migrate import migrate
+from alcove.web.routes import PAGES
 
 SECRET_BYTES: Final = 32
 TIDY_EVERY_S: Final = 60.0
@@ -105,7 +106,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         db=db,
     )
     await users.ensure_first(core)
-    server = http_server(create_app(core))
+    server = http_server(create_app(core, pages=PAGES))
     try:
         async with anyio.create_task_group() as tasks:
             for name, loop in loops(core).items():
@@ -235,13 +236,13 @@ def _make_directories(settings: Settings, *, owner: tuple[int, int] | None) -> N
     for path, mode in (
         (settings.data_dir, 0o755),
         (settings.server_dir, 0o700),
-        (settings.run_dir, 0o775),
+        (settings.run_dir, 0o755),
     ):
         if path.is_dir():
             continue
         path.mkdir(parents=True, mode=mode)
         path.chmod(mode)
-        if owner is not None and path != settings.data_dir:
+        if owner is not None and path == settings.server_dir:
             os.chown(path, *owner)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from starlette.requests import HTTPConnection
 
 from alcove.core.app import Core
 from alcove.http.access import core_of
@@ -12,7 +13,13 @@ from alcove.wire.base import DURATION_PATTERN
 
 WAIT_MAX_S = 600
 
-CoreOf: TypeAlias = Annotated[Core, Depends(core_of)]
+
+async def _core(connection: HTTPConnection) -> Core:
+    """Async although it waits for nothing: FastAPI would send a plain function to a thread."""
+    return core_of(connection)
+
+
+CoreOf: TypeAlias = Annotated[Core, Depends(_core)]
 
 
 def _with_slash(ref: str) -> str:
