@@ -27,6 +27,7 @@ const shutdownGraceMax = 5 * time.Minute
 // agent is the assembled program.
 type agent struct {
 	routes   *server.Routes
+	table    *process.Table
 	shutdown chan time.Duration
 }
 
@@ -47,7 +48,7 @@ func assemble(settings config.Config) (*agent, error) {
 	runner := startup.New(table, log)
 	guard := server.NewGuard(settings.ControlHash)
 	routes := server.NewRoutes(guard)
-	a := &agent{routes: routes, shutdown: make(chan time.Duration, 1)}
+	a := &agent{routes: routes, table: table, shutdown: make(chan time.Duration, 1)}
 
 	routes.HandleFunc(server.ForAnyone, "GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)

@@ -361,3 +361,15 @@ func eventually(t testing.TB, what string, check func() bool) {
 		}
 	}
 }
+
+// upgradeRaw sends text on a connection of its own.
+func (w *workspace) upgradeRaw(text string) net.Conn {
+	w.t.Helper()
+	conn, err := net.Dial("unix", w.socket)
+	must(w.t, err)
+	w.t.Cleanup(func() { conn.Close() })
+	must(w.t, conn.SetDeadline(time.Now().Add(patience)))
+	_, err = conn.Write([]byte(text))
+	must(w.t, err)
+	return conn
+}

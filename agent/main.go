@@ -87,7 +87,7 @@ func run() error {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", settings.Listen, err)
 	}
-	end(http, grace)
+	end(http, agent.table, grace)
 	return nil
 }
 
@@ -116,10 +116,10 @@ func outlive() {
 }
 
 // end shuts the workspace down in order: no new requests, processes end, the disk has everything.
-func end(http *http.Server, grace time.Duration) {
+func end(http *http.Server, table *process.Table, grace time.Duration) {
+	table.EndAll(grace)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	process.EndAll(grace)
 	if err := http.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		fmt.Fprintln(os.Stderr, "alcove-agent: close:", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -76,4 +77,13 @@ func (w *workspace) limitProcesses(limit int) {
 	})
 	must(w.t, os.WriteFile(filepath.Join(group, "pids.max"), []byte(strconv.Itoa(limit)), 0o644))
 	must(w.t, os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(w.agentPID())), 0o644))
+}
+
+// enter runs a program of the host's in one of the workspace's namespaces.
+func (w *workspace) enter(namespace string, command ...string) {
+	w.t.Helper()
+	arguments := append([]string{"--target", strconv.Itoa(w.agentPID()), "--" + namespace, "--"}, command...)
+	if output, err := exec.Command("nsenter", arguments...).CombinedOutput(); err != nil {
+		w.t.Fatalf("nsenter %v: %v: %s", command, err, output)
+	}
 }

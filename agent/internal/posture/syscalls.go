@@ -46,7 +46,7 @@ func trySyscalls() map[string]string {
 	call("init_module", syscall.SYS_INIT_MODULE, 0, 0, empty)
 	call("mount", syscall.SYS_MOUNT, empty, uintptr(unsafe.Pointer(&root[0])), empty, 0, 0)
 	call("setns", sysSetns, invalid, 0)
-	call("chroot", syscall.SYS_CHROOT, empty)
+	call("chroot", syscall.SYS_CHROOT, uintptr(unsafe.Pointer(&root[0])))
 	// Several threads make this fail with EINVAL where it is allowed; clone below says the rest.
 	call("unshare_newuser", syscall.SYS_UNSHARE, syscall.CLONE_NEWUSER)
 	call("process_vm_readv_pid1", sysProcessVMReadv, 1, 0, 0, 0, 0, 0)

@@ -60,10 +60,15 @@ func killTree(root int, stopRoot func() bool) {
 // EndAll asks every process but the agent to end, waits for at most grace, and kills what is left.
 //
 // As PID 1 that is everybody in the workspace's PID namespace; otherwise the agent's descendants only.
-func EndAll(grace time.Duration) {
+func (t *Table) EndAll(grace time.Duration) {
 	signalAll(syscall.SIGTERM)
-	// Interactive shells ignore SIGTERM and end on SIGHUP; stopped processes must run to see either.
-	signalAll(syscall.SIGHUP)
+	for _, p := range t.List() {
+		if p.Spec.PTY != nil {
+			// Interactive shells ignore SIGTERM, and end when their terminal does.
+			_ = p.Signal(syscall.SIGHUP)
+		}
+	}
+	// Stopped processes must run to see any of it.
 	signalAll(syscall.SIGCONT)
 	deadline := time.Now().Add(grace)
 	for len(everybody()) > 0 && time.Now().Before(deadline) {

@@ -1,6 +1,7 @@
 package startup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,9 +152,11 @@ func (r *Runner) command(source string, spec process.Spec) result {
 		return result{state: Failed, reason: reason}
 	}
 	defer reader.Close()
-	output := r.journal.Splitter(source)
-	drain(reader, output)
+	// One each: a line of the one must not end up in the middle of a line of the other.
+	output, complaints := r.journal.Splitter(source), r.journal.Splitter(source)
+	drain(reader, output, complaints)
 	output.Close()
+	complaints.Close()
 	<-p.Done()
 	exit := p.Exit()
 	ended := result{state: Done, code: &exit.Code}
@@ -164,14 +167,14 @@ func (r *Runner) command(source string, spec process.Spec) result {
 		ended.state, ended.reason = Failed, "ended by "+exit.Signal
 	case exit.Code != 0:
 		ended.state, ended.reason = Failed, fmt.Sprintf("exit code %d", exit.Code)
-		if output.Last() != "" {
-			ended.reason += ": " + shorten(output.Last())
+		if why := cmp.Or(complaints.Last(), output.Last()); why != "" {
+			ended.reason += ": " + shorten(why)
 		}
 	}
 	return ended
 }
 
-func drain(reader *process.Reader, output *journal.Splitter) {
+func drain(reader *process.Reader, output, complaints *journal.Splitter) {
 	buffer := make([]byte, frame.HeaderSize+frame.OutputMax)
 	for {
 		n, err := reader.Next(context.Background(), buffer)
@@ -179,11 +182,15 @@ func drain(reader *process.Reader, output *journal.Splitter) {
 			return
 		}
 		for rest := buffer[:n]; ; {
-			_, payload, next, ok := frame.Split(rest)
+			kind, payload, next, ok := frame.Split(rest)
 			if !ok {
 				break
 			}
-			_, _ = output.Write(payload)
+			if kind == frame.Stderr {
+				_, _ = complaints.Write(payload)
+			} else {
+				_, _ = output.Write(payload)
+			}
 			rest = next
 		}
 	}

@@ -84,7 +84,8 @@ func (u *Upgrade) raw(w http.ResponseWriter, r *http.Request) {
 
 func (u *Upgrade) dial(r *http.Request) (net.Conn, error) {
 	query := r.URL.Query()
-	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
+	// Not ended by the client's: one that has sent all it will send looks, until the upgrade, like one that left.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dialTimeout)
 	defer cancel()
 	if path := query.Get("unix"); path != "" {
 		return u.dialUnix(ctx, path, query.Get("user"))
