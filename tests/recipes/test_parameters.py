@@ -212,27 +212,6 @@ def test_defaults_fill_in_and_required_ones_are_missed() -> None:
     assert [(e.field, e.message) for e in errors] == [("parameters.b", "is required")]
 
 
-def test_a_parameter_that_is_not_mutable_may_not_change() -> None:
-    declared = (
-        replace(PLAIN, name="a", mutable=False),
-        replace(LIST, name="l", mutable=False),
-        replace(PLAIN, name="m"),
-    )
-    before: dict[str, object] = {"a": "1", "l": ["x"], "m": "1"}
-    same: dict[str, object] = {"a": "1", "l": ("x",), "m": "2"}
-    assert parameters.changed(declared, before, same) == ()
-    other: dict[str, object] = {"a": "2", "l": ("y",), "m": "1"}
-    assert [e.field for e in parameters.changed(declared, before, other)] == [
-        "parameters.a",
-        "parameters.l",
-    ]
-
-
-def test_a_parameter_new_in_this_version_may_be_chosen_later() -> None:
-    declared = (replace(PLAIN, name="a", mutable=False),)
-    assert parameters.changed(declared, {}, {"a": "1"}) == ()
-
-
 def test_values_reach_processes_as_variables() -> None:
     found = parameters.variables({"ttl-x": 1.5, "b": True, "l": ("a", "é"), "s": "$(reboot)"})
     assert found == {

@@ -324,6 +324,41 @@ def test_the_clone_has_the_owner_as_author() -> None:
     assert (found.repo, found.branch) == (clone.url, clone.branch)
 
 
+FROM_OURS = recipe(
+    "parameters:\n"
+    "- {name: repo, type: string, pattern: 'https://git[.]example[.]com/.*', required: false}\n"
+    "- {name: branch, type: choice, options: [main, refs/heads/next], default: main}\n"
+)
+
+
+def test_a_pattern_for_repositories_sees_the_whole_address() -> None:
+    found = rendered(FROM_OURS, parameters={"repo": "git.example.com/x/"})
+    assert found.parameters["repo"] == "https://git.example.com/x"
+    assert "does not match" in refused(FROM_OURS, repo="evil.example.com/x")["repo"]
+
+
+def test_an_option_is_meant_by_any_form_of_it() -> None:
+    found = rendered(FROM_OURS, repo="git.example.com/x", branch="next")
+    assert found.parameters["branch"] == "refs/heads/next"
+    assert found.branch == "next"
+
+
+@pytest.mark.parametrize(
+    "default", ['""', "github.com/org/x", "https://github.com/org/x", "http://a.example.com/x"]
+)
+def test_what_was_resolved_once_is_taken_again(default: str) -> None:
+    by_default = recipe(f"parameters: [{{name: repo, type: string, default: {default}}}]\n")
+    cases: list[tuple[Recipe, dict[str, Any]]] = [
+        (FROM_OURS, {"repo": "git.example.com/x", "branch": "next"}),
+        (by_default, {}),
+    ]
+    for of, asked in cases:
+        first = rendered(of, **asked)
+        kept = dict(first.parameters)
+        again = rendered(of, parameters=kept, repo=first.repo, branch=first.branch)
+        assert again == first
+
+
 def test_a_clone_has_an_author_whoever_owns_it() -> None:
     clone = rendered(BARE, repo="github.com/org/x").spec.clone
     assert clone is not None

@@ -107,22 +107,6 @@ def with_defaults(
     return filled, tuple(errors)
 
 
-def changed(
-    declared: Sequence[Parameter],
-    before: Mapping[str, object],
-    after: Mapping[str, object],
-) -> tuple[FieldError, ...]:
-    """Errors for the parameters that may not change once a workspace exists, and would."""
-    said = "can only be chosen when a workspace is created"
-    return tuple(
-        FieldError(field(p.name), said)
-        for p in declared
-        if not p.mutable
-        and p.name in before
-        and _comparable(before[p.name]) != _comparable(after.get(p.name))
-    )
-
-
 def variables(values: Mapping[str, ParameterValue]) -> dict[str, str]:
     """What processes in the workspace see: `ALCOVE_PARAMETER_<NAME>`.
 
@@ -259,8 +243,3 @@ def _parsed_list(value: object) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise ValueError(f'{quoted(value)} is not a list like ["a", "b"]') from None
-
-
-def _comparable(value: object) -> object:
-    """Stored values come back from JSON with lists for tuples."""
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -30,6 +30,7 @@ from alcove.recipes.wellknown import (
     ceiling,
     check_amount,
     limit,
+    plain,
     shown,
     value_of,
     well_known,
@@ -145,9 +146,8 @@ class _Rendering:
     def _values(self) -> dict[str, ParameterValue]:
         """Of the declared parameters: preset, what was given, what stands on top, defaults."""
         request = self._request
-        given = parameters.read(
-            self._recipe.parameters, request.parameters, strings=request.strings
-        )
+        asked = {name: self._plain(name, value) for name, value in request.parameters.items()}
+        given = parameters.read(self._recipe.parameters, asked, strings=request.strings)
         self._errors += given.errors
         self._given = frozenset(given.declared)
         values = {**self._preset(), **given.declared}
@@ -160,21 +160,28 @@ class _Rendering:
         )
         for name, text in on_top:
             if text is not None:
-                self._ask(name, name, str(text), values)
+                self._ask(name, name, str(self._plain(name, str(text))), values)
         amounts = (
             (WellKnown.CPU, request.cpu_millis),
             (WellKnown.MEMORY, request.memory_mib),
             (WellKnown.DISK, request.disk_mib),
             (WellKnown.TTL, request.ttl_s),
         )
-        for name, asked in amounts:
-            if asked is not None and self._fits(name, asked):
-                self._ask_amount(name, name, asked, values)
+        for name, number in amounts:
+            if number is not None and self._fits(name, number):
+                self._ask_amount(name, name, number, values)
         filled, missing = parameters.with_defaults(self._recipe.parameters, values)
         # One that was given and refused is not also missing.
         refused = {e.field for e in self._errors}
         self._errors += [e for e in missing if e.field not in refused]
+        for name in (WellKnown.REPO, WellKnown.BRANCH):
+            if name in filled:
+                filled[name] = str(self._plain(name, filled[name]))
         return filled
+
+    def _plain(self, name: str, value: object) -> object:
+        known = well_known(name)
+        return value if known is None else plain(self._declared.get(name), known, value)
 
     def _preset(self) -> Mapping[str, ParameterValue]:
         name = self._request.preset

@@ -83,6 +83,22 @@ def check_branch(name: str) -> str:
     return short
 
 
+def plain_url(text: str) -> str:
+    """The normal form where there is one, or else the text as it is; never raises."""
+    try:
+        return normalise(text)
+    except ValueError:
+        return text
+
+
+def plain_branch(name: str) -> str:
+    """Like `plain_url`, of a branch."""
+    try:
+        return check_branch(name)
+    except ValueError:
+        return name
+
+
 def _check_text(text: str) -> None:
     if not text:
         raise ValueError("is empty")

@@ -13,6 +13,7 @@ from alcove.model.units import (
     parse_duration,
     parse_size_mib,
 )
+from alcove.recipes import repository
 from alcove.recipes.problem import quoted
 
 
@@ -112,6 +113,20 @@ def value_of(parameter: Parameter, name: WellKnown, found: int) -> ParameterValu
         except ValueError:
             continue
     return shown(limit(name), found)
+
+
+def plain(parameter: Parameter | None, name: WellKnown, value: object) -> object:
+    """A repository or branch in its normal form, or as the declared option that means it.
+
+    So that patterns see one form, and what was resolved once is taken again. Other values come
+    back as they are, and so does what has no normal form.
+    """
+    form = {W.REPO: repository.plain_url, W.BRANCH: repository.plain_branch}.get(name)
+    if form is None or not isinstance(value, str) or not value:
+        return value
+    found = form(value)
+    options = () if parameter is None else parameter.options
+    return next((option for option in options if form(option) == found), found)
 
 
 def ceiling(name: WellKnown, ceilings: Ceilings) -> int | None:
