@@ -1,6 +1,7 @@
 """A small world for stories: a store, a fake driver, two people, a template, a moved clock."""
 
 import itertools
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,12 @@ image: {debian: bookworm, packages: [git]}
 ceilings: {cpu: 8, ttl: 30d}
 parameters:
   - {name: cpu, type: number, default: 2, min: 1, max: 8, mutable: true, description: cores}
-  - {name: flavor, type: choice, default: plain, options: [plain, rich], description: taste}
+  - name: flavor
+    type: choice
+    default: plain
+    options: [plain, rich]
+    mutable: false
+    description: taste
 """
 AGENT = b"""
 name: agent
@@ -65,7 +71,7 @@ class World:
         from alcove.core.workspaces import create  # noqa: PLC0415 - the name is this method's
 
         body = {"template": "python", **asked}
-        return await create(self.core, actor, NewWorkspace.model_validate(body))
+        return await create(self.core, actor, NewWorkspace.model_validate_json(json.dumps(body)))
 
     async def row(self, id: WorkspaceId) -> Workspace:
         async with self.core.db.read() as tx:
