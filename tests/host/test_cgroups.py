@@ -1,0 +1,95 @@
+"""Cgroups of both versions are read alike; version 2 from a tree written by the test."""
+
+from pathlib import Path
+
+import pytest
+
+from alcove.host.cgroups import Cgroups, CgroupUse, Limits
+from alcove.model.workspace import WorkspaceId
+
+BOX = WorkspaceId("ws-abcdefgh23456723")
+UNIFIED = {
+    "cpu.stat": "usage_usec 5000\nuser_usec 1\n",
+    "cpu.max": "150000 100000\n",
+    "memory.current": "3145728\n",
+    "memory.stat": "anon 1\ninactive_file 1048576\n",
+    "memory.max": "104857600\n",
+    "memory.swap.max": "0\n",
+    "memory.events": "low 0\noom 2\noom_kill 1\n",
+    "io.stat": "8:0 rbytes=10 wbytes=20 rios=1 wios=1\n7:0 rbytes=1 wbytes=2 rios=1 wios=1\n",
+    "pids.current": "4\n",
+    "pids.max": "64\n",
+    "cgroup.procs": "",
+}
+SPLIT = {
+    "cpuacct/cpuacct.usage": "5000000\n",
+    "cpu/cpu.cfs_quota_us": "150000\n",
+    "cpu/cpu.cfs_period_us": "100000\n",
+    "memory/memory.usage_in_bytes": "3145728\n",
+    "memory/memory.stat": "cache 1\ntotal_inactive_file 1048576\n",
+    "memory/memory.limit_in_bytes": "104857600\n",
+    "memory/memory.memsw.limit_in_bytes": "104857600\n",
+    "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+    "blkio/blkio.throttle.io_service_bytes_recursive": "8:0 Read 10\n8:0 Write 23\nTotal 33\n",
+    "pids/pids.current": "4\n",
+    "pids/pids.max": "64\n",
+}
+USE = CgroupUse(5000, 2 << 20, 100 << 20, 33, 4, 1)
+LIMITS = Limits(100 << 20, 100 << 20, 1500, 64)
+
+
+def _unified(root: Path) -> Cgroups:
+    (root / "cgroup.controllers").write_text("cpu memory pids io\n")
+    own = root / "alcove" / BOX
+    own.mkdir(parents=True)
+    for name, text in UNIFIED.items():
+        (own / name).write_text(text)
+    return Cgroups("alcove", root)
+
+
+def _split(root: Path) -> Cgroups:
+    for name, text in SPLIT.items():
+        tree, _, file = name.partition("/")
+        own = root / tree / "alcove" / BOX
+        own.mkdir(parents=True, exist_ok=True)
+        (own / file).write_text(text)
+    return Cgroups("alcove", root)
+
+
+@pytest.mark.parametrize("make", [_unified, _split])
+def test_use_and_limits_are_read_alike(tmp_path: Path, make: type[Cgroups]) -> None:
+    cgroups = make(tmp_path)  # pyright: ignore[reportArgumentType]
+    assert cgroups.use(BOX) == USE
+    assert cgroups.limits(BOX) == LIMITS
+
+
+@pytest.mark.parametrize("text", ["max 100000\n", ""])
+def test_a_limit_that_is_not_there_is_none(tmp_path: Path, text: str) -> None:
+    cgroups = _unified(tmp_path)
+    (tmp_path / "alcove" / BOX / "cpu.max").write_text(text)
+    (tmp_path / "alcove" / BOX / "pids.max").write_text("max\n")
+    assert cgroups.limits(BOX).cpu_millis is None
+    assert cgroups.limits(BOX).pids is None
+
+
+def test_what_is_gone_uses_nothing(tmp_path: Path) -> None:
+    assert _unified(tmp_path).use(WorkspaceId("ws-other")) == CgroupUse()
+
+
+def test_only_our_instance_is_listed(tmp_path: Path) -> None:
+    cgroups = _split(tmp_path)
+    (tmp_path / "memory/docker/abc").mkdir(parents=True)
+    (tmp_path / "memory/other" / BOX).mkdir(parents=True)
+    assert cgroups.ids() == {BOX}
+
+
+def test_version_2_kills_at_once(tmp_path: Path) -> None:
+    cgroups = _unified(tmp_path)
+    own = tmp_path / "alcove" / BOX
+    (own / "cgroup.procs").write_text("4194304\n")  # a number that no process has
+    assert cgroups.kill(BOX, timeout_s=0) is False
+    assert (own / "cgroup.kill").read_text() == "1"
+
+
+def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
+    assert _split(tmp_path).remove(WorkspaceId("ws-other"), timeout_s=0) == []
