@@ -72,7 +72,7 @@ def test_the_filter_names_one_architecture() -> None:
         "acct",
         "vhangup",
     ],
-)
+)  # fmt: skip
 def test_the_filter_does_not_allow(name: str) -> None:
     allowing = [
         rule

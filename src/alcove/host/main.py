@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import alcove
 from alcove import config
 from alcove.host.daemon import Daemon
 from alcove.host.ground import Ground
@@ -61,7 +60,7 @@ def host_settings(settings: config.Settings) -> HostSettings:
     """The part of the operator's settings that the privileged process is given."""
     return HostSettings(
         data_dir=settings.data_dir,
-        agent=Path(alcove.__file__).with_name("bin") / "alcove-agent",
+        agent=Path(config.__file__).with_name("bin") / "alcove-agent",
         instance=settings.instance,
         server_user=settings.server_user,
         network_pool=settings.network_pool,
