@@ -9,6 +9,7 @@ dropped.
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from typing import Final
 from alcove.host.images import syscalls, unpack
 from alcove.host.images.syscalls import Attribute, Clone, MountFlag
 
+GUNZIP: Final = ("gunzip",)
+"""The command of a LAYER whose standard input is compressed; the unpacking process does it."""
 STAGE: Final = "/tmp"
 """A private tmpfs in the jail's own mount namespace."""
 FAILED: Final = 125
@@ -66,7 +69,7 @@ class Jail:
     mounts: tuple[Mount, ...] = ()
     network: bool = False
     bytes_max: int = 0
-    """For LAYER: more is refused."""
+    """For LAYER: more is refused; for HOST: no file may be larger."""
 
 
 def command_line(plan_fd: int) -> list[str]:
@@ -124,6 +127,8 @@ def _run_in_host_view(jail: Jail, userns: int) -> int:
     syscalls.unshare(Clone.NEWNS | Clone.NEWPID | Clone.NEWIPC | Clone.NEWUTS)
 
     def inside() -> None:
+        if jail.bytes_max:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (jail.bytes_max, jail.bytes_max))
         if jail.user:
             _switch(jail.user)
         os.chdir(STAGE)
@@ -163,6 +168,7 @@ def _run_in_image(jail: Jail, userns: int) -> int:
 
 
 def _unpack(jail: Jail, userns: int) -> int:
+    compressed = jail.command == GUNZIP
     syscalls.mount("tmpfs", STAGE, "tmpfs", MountFlag.NOSUID | MountFlag.NODEV, STAGE_OPTIONS)
     root = f"{STAGE}/root"
     Path(root).mkdir()
@@ -174,7 +180,7 @@ def _unpack(jail: Jail, userns: int) -> int:
         _enter(root)
         _become(userns, 0)
         os.closerange(3, 4096)
-        sys.exit(unpack.main(sys.stdin.buffer, bytes_max=jail.bytes_max))
+        sys.exit(unpack.main(sys.stdin.buffer, bytes_max=jail.bytes_max, compressed=compressed))
 
     return _in_child(inside)
 

@@ -13,6 +13,7 @@ from alcove.drivers.base import ImageStatus
 from alcove.host.images import debian
 from alcove.host.images.builds import Builds
 from alcove.host.images.debian import DebianBuilder
+from alcove.host.images.oci import OciBuilder
 from alcove.host.images.runner import Progress
 from alcove.host.images.shelf import MIB, Record, Shelf
 from alcove.host.settings import HostSettings
@@ -36,6 +37,7 @@ class ImageLibrary:
         self._shelf = Shelf(settings.images_dir)
         self._shelf.sweep()
         self._debian = DebianBuilder(settings, self._shelf)
+        self._oci = OciBuilder(settings, self._shelf)
         self._builds = Builds(now, deadline_s=deadline_s)
 
     def layers(self, image: Image) -> list[Path]:
@@ -84,7 +86,8 @@ class ImageLibrary:
         self._builds.close()
 
     def pin(self, reference: str) -> tuple[str, str]:
-        raise DriverError("images of registries are not supported yet", retry=False)
+        log = self._shelf.directory / "logs" / "pin.log"
+        return self._oci.pin(reference, log)
 
     def image_env(self, image: Image) -> dict[str, str]:
         record = self._shelf.record(image.key)
@@ -116,7 +119,14 @@ class ImageLibrary:
 
                 return build
             case OciImage():
-                raise DriverError("images of registries are not supported yet", retry=False)
+
+                def pull(progress: Progress) -> None:
+                    layers, env = self._oci.build(image, progress)
+                    self._shelf.put_record(
+                        image.key, title=f"{image.reference}", layers=layers, env=env
+                    )
+
+                return pull
 
 
 def _title(image: Image) -> str:

@@ -78,8 +78,8 @@ def mmdebstrap(suite: str, lines: Sequence[str], *, ca: bool) -> list[str]:
         '--customize-hook=cp -R /tmp/extra/. "$1"/',
         f"--customize-hook=cat <<'END' | chroot \"$1\" /bin/sh\n{_clean()}\nEND",
         # What is mounted there for the build is not the image's.
-        r'--customize-hook=cd "$1" && find . \( -path ./dev -o -path ./proc -o -path ./sys \) -prune'
-        " -o -newer /tmp/started -print0"
+        r'--customize-hook=cd "$1" && find . \( -path ./dev -o -path ./proc -o -path ./sys \)'
+        " -prune -o -newer /tmp/started -print0"
         f" | xargs -0 -r touch --no-dereference --date=@{EPOCH}",
         "--skip=output/dev",
         suite,

@@ -7,6 +7,7 @@ rule: an entry that cannot be made as it says fails the layer, but for devices, 
 may have.
 """
 
+import gzip
 import hashlib
 import io
 import os
@@ -15,6 +16,7 @@ import shutil
 import stat
 import sys
 import tarfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -34,22 +36,22 @@ class Refused(Exception):
     """The layer is not one that we unpack; the message names the entry."""
 
 
-def main(stream: BinaryIO, *, bytes_max: int) -> int:
+def main(stream: BinaryIO, *, bytes_max: int, compressed: bool) -> int:
     """Unpack the tar in `stream`. Prints `unpacked BYTES` now and then and `diff-id sha256:…` at
     the end; answers the exit code."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     os.umask(0)
-    source = _Hashed(stream)
+    source = _Hashed(cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if compressed else stream)
     try:
         Unpacking(bytes_max).run(source)
+        while source.read(CHUNK):
+            pass
     except Refused as refusal:
         _say(f"E: {refusal}")
         return 1
-    except (tarfile.TarError, OSError, MemoryError, ValueError, RecursionError) as error:
+    except (tarfile.TarError, OSError, MemoryError, ValueError, EOFError, zlib.error) as error:
         _say(f"E: {type(error).__name__}: {_printable(str(error))}")
         return 1
-    while source.read(CHUNK):
-        pass
     _say(f"diff-id sha256:{source.digest.hexdigest()}")
     return 0
 
