@@ -42,7 +42,8 @@ def build_agent(root: Path, target: Path, *, version: str) -> None:
     subprocess.run(
         [_go(), "build", "-trimpath", "-ldflags", flags, "-o", str(target.resolve()), "."],
         cwd=root / "agent",
-        env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
+        env=os.environ  # noqa: TID251 - go's caches and proxy are the machine's
+        | {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
         check=True,
     )
 

@@ -87,7 +87,7 @@ def _runc() -> list[Finding]:
             good=not holes,
             value="none open" if not holes else ", ".join(a.cve for a in holes),
             cost="; ".join(dict.fromkeys(a.what for a in holes))
-            + ". Alcove's user namespaces and its own mounts stand in the way, but do not rely on it",
+            + ". User namespaces and mounts of our own stand in the way; do not rely on it",
             remedy="apt-get update && apt-get install --only-upgrade runc (or a newer release)",
             otherwise=State.WEAK,
         )
