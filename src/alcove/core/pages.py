@@ -48,6 +48,9 @@ def read_cursor(cursor: str, *kinds: type) -> Sequence[object]:
         parts = []
     if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _not_ours()
+    if not all(str(part).isprintable() for part in parts):
+        # NUL and half surrogates, which a database refuses in text.
+        raise _not_ours()
     return parts
 
 

@@ -193,9 +193,7 @@ async def set_password(
 
 async def find_one(tx: Tx, ref: str) -> User | None:
     """By id or by name."""
-    if ref.startswith("us-") and (user := await users.get(tx, UserId(ref))) is not None:
-        return user
-    return await users.by_name(tx, ref)
+    return await users.get(tx, UserId(ref)) or await users.by_name(tx, ref)
 
 
 async def _prove(core: "Core", user: User, current: str | None) -> None:

@@ -65,23 +65,26 @@ class Edge:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         began = time.perf_counter()
-        status = 0
+        status, ended = 0, False
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), context)
+            elif message["type"] == "http.response.body":
+                ended = not message.get("more_body", False)
             await send(message)
 
         try:
             await self._app(scope, receive, send_on)
         except Exception as error:
-            if status:
+            if status and not ended:
                 # The answer has begun; cutting it is all that can still be said.
                 _log.exception("cut", request_id=context.request_id)
                 raise
-            await response_for(error, HTTPConnection(scope))(scope, receive, send_on)
+            if not status:
+                await response_for(error, HTTPConnection(scope))(scope, receive, send_on)
         finally:
             seconds = time.perf_counter() - began
             route = route_of(scope)

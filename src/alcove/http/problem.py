@@ -85,6 +85,7 @@ def install(app: Starlette) -> None:
         HTTPException,
         RequestValidationError,
         WebSocketRequestValidationError,
+        Exception,
     ):
         app.add_exception_handler(kind, cast("Any", _handle))
 
