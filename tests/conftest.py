@@ -9,12 +9,18 @@ from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import HealthCheck, settings
 
 from alcove.store.db import Database
 from alcove.store.migrate import migrate
 from tests.postgres import Postgres
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+# A busy machine and a first run (hypothesis then builds its tables of characters) are slow, not
+# wrong.
+settings.register_profile("alcove", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("alcove")
 
 
 @dataclass
