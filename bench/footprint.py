@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from bench.figures import Figure, median, timed_ms
-from bench.transfers import rss_mib, server_pid
+from bench.transfers import process_of, rss_mib
 from demo.instance import Instance
 
 _RUNS = 15
@@ -13,7 +13,7 @@ _RUNS = 15
 
 def footprint(instance: Instance) -> list[Figure]:
     """RSS of `alcove server`, and `alcove --version` beside the interpreter alone."""
-    rss = rss_mib(server_pid(instance))
+    rss = rss_mib(process_of(instance, "server"))
     alcove = str(Path(sys.executable).with_name("alcove"))
     version = [timed_ms(lambda: _run(alcove, "--version")) for _ in range(_RUNS)]
     bare = [timed_ms(lambda: _run(sys.executable, "-c", "")) for _ in range(_RUNS)]

@@ -21,7 +21,7 @@ def transfers(instance: Instance) -> list[Figure]:
     with Client(instance.url, instance.token) as client:
         workspace = client.call("POST", "/workspaces?wait=30s", body)["id"]
         try:
-            pid = server_pid(instance)
+            pid = process_of(instance, "server")
             before = rss_mib(pid)
             with _Peak(pid) as peak:
                 up = _upload(instance, workspace)
@@ -36,8 +36,8 @@ def transfers(instance: Instance) -> list[Figure]:
     ]
 
 
-def server_pid(instance: Instance) -> int:
-    """The process that runs `alcove server` for this installation."""
+def process_of(instance: Instance, program: str) -> int:
+    """The process that runs `alcove server` or `alcove host` for this installation."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
@@ -45,9 +45,9 @@ def server_pid(instance: Instance) -> int:
         except OSError:
             continue
         ours = f"ALCOVE_DATA_DIR={instance.layout.data_dir}".encode() in environ.split(b"\0")
-        if ours and b"server" in words:
+        if ours and words[-2:-1] == [program.encode()]:
             return int(path.parent.name)
-    raise RuntimeError("the server's process is not there")
+    raise RuntimeError(f"no `alcove {program}` runs for {instance.name}")
 
 
 def rss_mib(pid: int) -> float:
