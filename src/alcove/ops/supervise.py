@@ -18,8 +18,8 @@ from typing import Final
 from alcove.ops.layout import Layout
 from alcove.ops.packages import PATH
 
-_PAUSE_S: Final = (0.2, 1.0, 2.0, 5.0, 15.0, 30.0)
-_STEADY_S: Final = 60.0
+_PAUSE_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_S: Final = 30.0
 """Whoever ran this long has earned a quick restart again."""
 _IDLE_S: Final = 3600.0
 _HEARD: Final = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
