@@ -20,6 +20,7 @@ HEADER: Final = "# Made by tools/async_to_sync.py from _async/{name}: change tha
 DROPPED: Final = frozenset({"async", "await"})
 WORDS: Final = {
     "AbstractAsyncContextManager": "AbstractContextManager",
+    "AsyncExitStack": "ExitStack",
     "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
     "StopAsyncIteration": "StopIteration",
@@ -34,6 +35,7 @@ WORDS: Final = {
     "aread": "read",
     "asynccontextmanager": "contextmanager",
     "asyncio": "sync",
+    "enter_async_context": "enter_context",
 }
 
 

@@ -27,8 +27,8 @@ from alcove.sdk.errors import AlcoveError
 if TYPE_CHECKING:
     from alcove.sdk import Exit, Process, Terminal
 
+BROKEN_PIPE: Final = 128 + signal.SIGPIPE
 CHUNK: Final = 32 * 1024
-LOGIN_SHELL: Final = 'exec "${SHELL:-/bin/sh}" -l'
 _TAKES_VALUE: Final = frozenset({"--cwd", "-C", "--env", "-e", "--user", "-u"})
 _FORWARDED: Final = {signal.SIGINT: "INT", signal.SIGTERM: "TERM", signal.SIGHUP: "HUP"}
 
@@ -84,7 +84,7 @@ def exec_(
     with (
         connect() as api,
         api.workspaces.get(workspace).process(
-            command or LOGIN_SHELL,
+            command or _login_shell(),
             cwd=cwd,
             env=pairs(env or [], option="--env") or None,
             user=user,
@@ -116,9 +116,13 @@ def code_of(ended: "Exit") -> int:
 def pass_through(process: "Process", near: NearEnd) -> "Exit":
     """Connect a process to our own stdin, stdout and stderr until it has ended."""
     pump = _Pump(process, near)
-    with _raw_mode(near.terminal), pump.running():
-        for output in process:
-            _write_all(1 if output.stream == "stdout" else 2, output.data)
+    try:
+        with _raw_mode(near.terminal), pump.running():
+            for output in process:
+                _write_all(1 if output.stream == "stdout" else 2, output.data)
+    except BrokenPipeError:
+        # Leaving the connection ends the command there, as a closed pipe would have here.
+        raise typer.Exit(BROKEN_PIPE) from None
     assert process.exit is not None
     return process.exit
 
@@ -196,6 +200,12 @@ class _Pump:
                 self._unsent.clear()
 
 
+def _login_shell() -> str:
+    from alcove.sdk.execs import LOGIN_SHELL  # noqa: PLC0415 - with the models of the wire
+
+    return LOGIN_SHELL
+
+
 def _terminal() -> "Terminal":
     from alcove.sdk import Terminal  # noqa: PLC0415
 
@@ -218,7 +228,8 @@ def _raw_mode(wanted: bool) -> Generator[None]:
 
     before = termios.tcgetattr(0)
     try:
-        tty.setraw(0)
+        # Not TCSAFLUSH, the default: what was typed ahead is for the command.
+        tty.setraw(0, termios.TCSADRAIN)
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)

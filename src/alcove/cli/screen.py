@@ -96,8 +96,9 @@ def say_warning(text: str) -> None:
 
 
 def answer(text: str) -> None:
-    """A line on stdout."""
+    """A line on stdout, out at once."""
     sys.stdout.write(clean(text, lines=True) + "\n")
+    sys.stdout.flush()
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -20,12 +21,15 @@ from alcove.cli.session import (
     connect,
     pairs,
 )
+from alcove.clock import system_clock
 from alcove.sdk.errors import AlcoveError, Invalid, WaitTimeout, WorkspaceFailed
 
 if TYPE_CHECKING:
     from alcove.sdk import Alcove, Goal, Workspace
     from alcove.wire.workspaces import Workspace as Info
 
+ENDS_SHOWN: Final = timedelta(days=30)
+"""What ends later is no news in a list; `show` tells it."""
 NEVER_WORDS: Final = frozenset({"never", "none"})
 
 
@@ -334,9 +338,9 @@ def _why(info: "Info") -> str:
 
 def _ends(info: "Info") -> str:
     moments = [moment for moment in (info.stop_at, info.expires_at) if moment is not None]
-    if not moments or info.phase == "deleted":
+    first = min(moments, default=None)
+    if first is None or first - system_clock() > ENDS_SHOWN or info.phase == "deleted":
         return ""
-    first = min(moments)
     return ("stops " if first == info.stop_at else "deleted ") + screen.ago(first)
 
 

@@ -11,6 +11,7 @@ from alcove.sdk.answers import request
 from alcove.sdk.errors import CommandFailed
 from alcove.wire.execs import ExecAnswer, ExecExit, ExecOutput, ExecRequest, ProcessRequest
 
+LOGIN_SHELL: Final = 'exec "${SHELL:-/bin/sh}" -l'
 OUTPUT_MAX: Final = 8 * 1024 * 1024
 """What a streamed command keeps of each stream for its result; callbacks get everything."""
 OnOutput: TypeAlias = Callable[[str], object]
@@ -59,6 +60,8 @@ class ExecResult:
     truncated: bool
     """Output over the limit was left out."""
     duration_ms: float
+    error: str | None = None
+    """Why it could not be started, or was ended."""
 
     @property
     def ok(self) -> bool:
@@ -77,7 +80,7 @@ class ExecResult:
         if self.ok:
             return self
         how = f"was killed by {self.signal}" if self.signal else f"exited with {self.exit_code}"
-        tail = self.stderr.strip()[-500:]
+        tail = self.error or self.stderr.strip()[-500:]
         raise CommandFailed(f"the command {how}" + (f": {tail}" if tail else ""), self)
 
 
@@ -133,11 +136,12 @@ def process_request(
 def from_answer(answer: ExecAnswer) -> ExecResult:
     return ExecResult(
         exit_code=answer.exit_code,
-        signal=answer.signal,
+        signal=signal_name(answer.signal),
         stdout_bytes=_bytes(answer.stdout, answer.stdout_base64),
         stderr_bytes=_bytes(answer.stderr, answer.stderr_base64),
         truncated=answer.truncated,
         duration_ms=answer.duration_ms,
+        error=answer.error,
     )
 
 
@@ -170,17 +174,23 @@ class Collected:
             self._tell(stream, self._decoders[stream].decode(b"", final=True))
         return ExecResult(
             exit_code=ended.exit_code,
-            signal=ended.signal,
+            signal=signal_name(ended.signal),
             stdout_bytes=bytes(self._kept[Stream.STDOUT]),
             stderr_bytes=bytes(self._kept[Stream.STDERR]),
             truncated=self._truncated,
             duration_ms=ended.duration_ms,
+            error=ended.error,
         )
 
     def _tell(self, stream: Stream, text: str) -> None:
         say = self._say[stream]
         if say is not None and text:
             say(text)
+
+
+def signal_name(name: str | None) -> str | None:
+    """`KILL` for `KILL` and `SIGKILL`; None when nothing killed it."""
+    return name.removeprefix("SIG") if name else None
 
 
 def _bytes(text: str, exact: str | None) -> bytes:

@@ -44,10 +44,11 @@ class AsyncEvents:
 
 
 async def follow(
-    transport: AsyncTransport, path: str, query: Query
+    transport: AsyncTransport, path: str, query: Query, *, until_end: bool = False
 ) -> AsyncIterator[ServerSentEvent]:
     """A stream of server-sent events that is taken up again where it broke off.
 
+    With `until_end` a stream that the server ends in order is over; else it is taken up too.
     Raises AlcoveError when the server refuses, and Unavailable after RECONNECTS_MAX failures.
     """
     last_id, failures = "", 0
@@ -66,12 +67,13 @@ async def follow(
                     for event in parser.feed(chunk):
                         if event.event == "error":
                             raise problem_in_message(event.data)
-                        if event.event == "end":
-                            return
                         failures = 0
                         last_id = event.id or last_id
                         yield event
-        except httpx.TransportError:
+            if until_end:
+                return
+        except (httpx.TransportError, Unavailable):
+            # Unavailable: the server is being restarted, and says so.
             pass
         failures += 1
         if failures > RECONNECTS_MAX:

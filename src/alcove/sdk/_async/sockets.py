@@ -1,7 +1,8 @@
 """WebSockets, with our errors. Loaded by need: most commands open none, and it takes time."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,6 +19,14 @@ from alcove.sdk.errors import Unavailable
 
 CLOSE_TIMEOUT_S: Final = 2.0
 MESSAGE_MAX: Final = 1024 * 1024
+_UNREACHABLE: Final = (
+    OSError,
+    TimeoutError,
+    InvalidHandshake,
+    InvalidURI,
+    ProxyError,
+    EOFError,
+)
 
 
 class AsyncSocket:
@@ -39,10 +48,8 @@ class AsyncSocket:
         except ConnectionClosed as error:
             raise _ended(self._url, error) from error
 
-    async def close(self) -> None:
-        await self._connection.close()
 
-
+@asynccontextmanager
 async def open_socket(
     url: str,
     *,
@@ -50,26 +57,28 @@ async def open_socket(
     context: ssl.SSLContext | None,
     direct: bool,
     timeout_s: float,
-) -> AsyncSocket:
+) -> AsyncGenerator[AsyncSocket]:
     """Raises the problem that a refused upgrade answers with, and Unavailable."""
-    try:
-        connection = await connect(
-            url,
-            additional_headers=headers,
-            ssl=context,
-            proxy=None if direct else True,
-            open_timeout=timeout_s,
-            close_timeout=CLOSE_TIMEOUT_S,
-            max_size=MESSAGE_MAX,
-            compression=None,
-        )
-    except InvalidStatus as error:
-        answer = error.response
-        sent = {name.lower(): value for name, value in answer.headers.raw_items()}
-        raise problem_of(answer.status_code, sent, bytes(answer.body)) from error
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ProxyError, EOFError) as error:
-        raise Unavailable(f"cannot reach {url}: {error or type(error).__name__}") from error
-    return AsyncSocket(connection, url)
+    opened = connect(
+        url,
+        additional_headers=headers,
+        ssl=context,
+        proxy=None if direct else True,
+        open_timeout=timeout_s,
+        close_timeout=CLOSE_TIMEOUT_S,
+        max_size=MESSAGE_MAX,
+        compression=None,
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(opened)
+        except InvalidStatus as error:
+            answer = error.response
+            sent = {name.lower(): value for name, value in answer.headers.raw_items()}
+            raise problem_of(answer.status_code, sent, bytes(answer.body)) from error
+        except _UNREACHABLE as error:
+            raise Unavailable(f"cannot reach {url}: {error or type(error).__name__}") from error
+        yield AsyncSocket(connection, url)
 
 
 def _ended(url: str, error: ConnectionClosed) -> Unavailable:

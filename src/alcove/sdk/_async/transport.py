@@ -205,17 +205,14 @@ class AsyncTransport:
         from alcove.sdk._async.sockets import open_socket  # noqa: PLC0415 - by need
 
         url = "ws" + self.endpoint.url.removeprefix("http") + _API + path
-        socket = await open_socket(
+        async with open_socket(
             url,
             headers=self._headers,
             context=httpx.create_ssl_context() if url.startswith("wss:") else None,
             direct=self.endpoint.is_loopback,
             timeout_s=CONNECT_TIMEOUT_S,
-        )
-        try:
+        ) as socket:
             yield socket
-        finally:
-            await socket.close()
 
 
 async def _problem(response: httpx.Response) -> AlcoveError:

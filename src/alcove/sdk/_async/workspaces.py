@@ -11,14 +11,21 @@ from alcove.sdk._async import execs
 from alcove.sdk._async.events import follow
 from alcove.sdk._async.execs import AsyncProcess
 from alcove.sdk._async.files import AsyncFiles
-from alcove.sdk._async.logs import logs
+from alcove.sdk._async.logs import follow_lines, lines
 from alcove.sdk._async.pages import items
 from alcove.sdk._async.primitives import sleep
 from alcove.sdk._async.transport import AsyncTransport
 from alcove.sdk.answers import Query, read, request
 from alcove.sdk.changes import Never
 from alcove.sdk.errors import NotFound, WaitTimeout
-from alcove.sdk.execs import ExecResult, OnOutput, Terminal, exec_request, process_request
+from alcove.sdk.execs import (
+    LOGIN_SHELL,
+    ExecResult,
+    OnOutput,
+    Terminal,
+    exec_request,
+    process_request,
+)
 from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
 from alcove.wire.base import Page
 from alcove.wire.events import Event
@@ -205,9 +212,10 @@ class AsyncWorkspace:
     async def delete(self, *, wait: bool = False, timeout_s: float = TIMEOUT_S) -> None:
         """Everything in it is lost. Repeating it is fine, also when it is gone already."""
         try:
-            await self._transport.send("DELETE", self._path)
+            response = await self._transport.send("DELETE", self._path)
         except NotFound:
             return
+        self.info = read(WorkspaceAnswer, response.content)
         if wait:
             await self.wait(Goal.DELETED, timeout_s=timeout_s)
 
@@ -254,22 +262,25 @@ class AsyncWorkspace:
         """Like `wait`, and gives each state that was seen on the way."""
         goal = Goal(goal)
         deadline = time.monotonic() + timeout_s
-        seen: WorkspaceAnswer | None = self.info
         delay = 0.0
         yield self.info
+        # What we have may be old: others change workspaces too.
+        seen = await self._look()
         while not arrived(seen, goal):
             if time.monotonic() > deadline:
                 raise WaitTimeout(
                     f"workspace {self.name!r} is {self.phase} after {timeout_s:.0f} s, "
                     f"not {goal}: {self.reason or 'no reason is known'}"
                 )
+            if seen is not None and seen != self.info:
+                delay = 0.0
+                self.info = seen
+                yield seen
             delay = pause(delay)
             await sleep(delay)
             seen = await self._look()
-            if seen is not None and seen != self.info:
-                self.info = seen
-                delay = 0.0
-                yield seen
+        if seen is not None:
+            self.info = seen
 
     async def exec(
         self,
@@ -310,9 +321,20 @@ class AsyncWorkspace:
         body = process_request(command, cwd=cwd, env=env, user=user, terminal=terminal)
         return execs.process(self._transport, f"{self._path}/exec", body)
 
+    def terminal(
+        self, *, size: Terminal | None = None
+    ) -> AbstractAsyncContextManager[AsyncProcess]:
+        """The user's login shell in a terminal; see `process`."""
+        return self.process(LOGIN_SHELL, terminal=size or Terminal())
+
     def logs(self, *, follow: bool = False) -> AsyncIterator[LogLine]:
-        """Lines of the build, the start-up and the agent; with `follow` also those to come."""
-        return logs(self._transport, f"{self._path}/logs", follow_on=follow)
+        """Lines of the image, the clone, the scripts and the agent, oldest first.
+
+        With `follow` also those to come, until the workspace stops or fails.
+        """
+        if follow:
+            return follow_lines(self._transport, self._path)
+        return lines(self._transport, self._path)
 
     def events(self, *, after: int | None = None) -> AsyncIterator[Event]:
         """What happened to it so far."""

@@ -19,6 +19,7 @@ from alcove.sdk.execs import (
     Stream,
     from_answer,
     output_bytes,
+    signal_name,
 )
 from alcove.sdk.retry import Repeat
 from alcove.sdk.sse import Parser, ServerSentEvent
@@ -156,7 +157,12 @@ class Process:
                     yield Output(Stream.STDERR, payload)
                 case Frame.EXIT:
                     ended = read(ExecExit, payload)
-                    self.exit = Exit(ended.exit_code, ended.signal, ended.duration_ms, ended.error)
+                    self.exit = Exit(
+                        exit_code=ended.exit_code,
+                        signal=signal_name(ended.signal),
+                        duration_ms=ended.duration_ms,
+                        error=ended.error,
+                    )
                 case Frame.STARTED:
                     self.pid = read(_Started, payload).pid
                 case _:

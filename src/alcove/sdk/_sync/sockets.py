@@ -2,7 +2,8 @@
 """WebSockets, with our errors. Loaded by need: most commands open none, and it takes time."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from websockets.exceptions import (
@@ -19,6 +20,14 @@ from alcove.sdk.errors import Unavailable
 
 CLOSE_TIMEOUT_S: Final = 2.0
 MESSAGE_MAX: Final = 1024 * 1024
+_UNREACHABLE: Final = (
+    OSError,
+    TimeoutError,
+    InvalidHandshake,
+    InvalidURI,
+    ProxyError,
+    EOFError,
+)
 
 
 class Socket:
@@ -40,10 +49,8 @@ class Socket:
         except ConnectionClosed as error:
             raise _ended(self._url, error) from error
 
-    def close(self) -> None:
-        self._connection.close()
 
-
+@contextmanager
 def open_socket(
     url: str,
     *,
@@ -51,26 +58,28 @@ def open_socket(
     context: ssl.SSLContext | None,
     direct: bool,
     timeout_s: float,
-) -> Socket:
+) -> Generator[Socket]:
     """Raises the problem that a refused upgrade answers with, and Unavailable."""
-    try:
-        connection = connect(
-            url,
-            additional_headers=headers,
-            ssl=context,
-            proxy=None if direct else True,
-            open_timeout=timeout_s,
-            close_timeout=CLOSE_TIMEOUT_S,
-            max_size=MESSAGE_MAX,
-            compression=None,
-        )
-    except InvalidStatus as error:
-        answer = error.response
-        sent = {name.lower(): value for name, value in answer.headers.raw_items()}
-        raise problem_of(answer.status_code, sent, bytes(answer.body)) from error
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ProxyError, EOFError) as error:
-        raise Unavailable(f"cannot reach {url}: {error or type(error).__name__}") from error
-    return Socket(connection, url)
+    opened = connect(
+        url,
+        additional_headers=headers,
+        ssl=context,
+        proxy=None if direct else True,
+        open_timeout=timeout_s,
+        close_timeout=CLOSE_TIMEOUT_S,
+        max_size=MESSAGE_MAX,
+        compression=None,
+    )
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(opened)
+        except InvalidStatus as error:
+            answer = error.response
+            sent = {name.lower(): value for name, value in answer.headers.raw_items()}
+            raise problem_of(answer.status_code, sent, bytes(answer.body)) from error
+        except _UNREACHABLE as error:
+            raise Unavailable(f"cannot reach {url}: {error or type(error).__name__}") from error
+        yield Socket(connection, url)
 
 
 def _ended(url: str, error: ConnectionClosed) -> Unavailable:

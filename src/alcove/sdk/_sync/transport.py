@@ -206,17 +206,14 @@ class Transport:
         from alcove.sdk._sync.sockets import open_socket  # noqa: PLC0415 - by need
 
         url = "ws" + self.endpoint.url.removeprefix("http") + _API + path
-        socket = open_socket(
+        with open_socket(
             url,
             headers=self._headers,
             context=httpx.create_ssl_context() if url.startswith("wss:") else None,
             direct=self.endpoint.is_loopback,
             timeout_s=CONNECT_TIMEOUT_S,
-        )
-        try:
+        ) as socket:
             yield socket
-        finally:
-            socket.close()
 
 
 def _problem(response: httpx.Response) -> AlcoveError:

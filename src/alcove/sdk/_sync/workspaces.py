@@ -12,14 +12,21 @@ from alcove.sdk._sync import execs
 from alcove.sdk._sync.events import follow
 from alcove.sdk._sync.execs import Process
 from alcove.sdk._sync.files import Files
-from alcove.sdk._sync.logs import logs
+from alcove.sdk._sync.logs import follow_lines, lines
 from alcove.sdk._sync.pages import items
 from alcove.sdk._sync.primitives import sleep
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import Query, read, request
 from alcove.sdk.changes import Never
 from alcove.sdk.errors import NotFound, WaitTimeout
-from alcove.sdk.execs import ExecResult, OnOutput, Terminal, exec_request, process_request
+from alcove.sdk.execs import (
+    LOGIN_SHELL,
+    ExecResult,
+    OnOutput,
+    Terminal,
+    exec_request,
+    process_request,
+)
 from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
 from alcove.wire.base import Page
 from alcove.wire.events import Event
@@ -202,9 +209,10 @@ class Workspace:
     def delete(self, *, wait: bool = False, timeout_s: float = TIMEOUT_S) -> None:
         """Everything in it is lost. Repeating it is fine, also when it is gone already."""
         try:
-            self._transport.send("DELETE", self._path)
+            response = self._transport.send("DELETE", self._path)
         except NotFound:
             return
+        self.info = read(WorkspaceAnswer, response.content)
         if wait:
             self.wait(Goal.DELETED, timeout_s=timeout_s)
 
@@ -249,22 +257,25 @@ class Workspace:
         """Like `wait`, and gives each state that was seen on the way."""
         goal = Goal(goal)
         deadline = time.monotonic() + timeout_s
-        seen: WorkspaceAnswer | None = self.info
         delay = 0.0
         yield self.info
+        # What we have may be old: others change workspaces too.
+        seen = self._look()
         while not arrived(seen, goal):
             if time.monotonic() > deadline:
                 raise WaitTimeout(
                     f"workspace {self.name!r} is {self.phase} after {timeout_s:.0f} s, "
                     f"not {goal}: {self.reason or 'no reason is known'}"
                 )
+            if seen is not None and seen != self.info:
+                delay = 0.0
+                self.info = seen
+                yield seen
             delay = pause(delay)
             sleep(delay)
             seen = self._look()
-            if seen is not None and seen != self.info:
-                self.info = seen
-                delay = 0.0
-                yield seen
+        if seen is not None:
+            self.info = seen
 
     def exec(
         self,
@@ -305,9 +316,18 @@ class Workspace:
         body = process_request(command, cwd=cwd, env=env, user=user, terminal=terminal)
         return execs.process(self._transport, f"{self._path}/exec", body)
 
+    def terminal(self, *, size: Terminal | None = None) -> AbstractContextManager[Process]:
+        """The user's login shell in a terminal; see `process`."""
+        return self.process(LOGIN_SHELL, terminal=size or Terminal())
+
     def logs(self, *, follow: bool = False) -> Iterator[LogLine]:
-        """Lines of the build, the start-up and the agent; with `follow` also those to come."""
-        return logs(self._transport, f"{self._path}/logs", follow_on=follow)
+        """Lines of the image, the clone, the scripts and the agent, oldest first.
+
+        With `follow` also those to come, until the workspace stops or fails.
+        """
+        if follow:
+            return follow_lines(self._transport, self._path)
+        return lines(self._transport, self._path)
 
     def events(self, *, after: int | None = None) -> Iterator[Event]:
         """What happened to it so far."""
