@@ -1,7 +1,6 @@
 """The real agent, built from source, as an ordinary process on a Unix socket."""
 
 import hashlib
-import hmac
 import os
 import subprocess
 from collections.abc import AsyncGenerator
@@ -15,7 +14,7 @@ import anyio
 from alcove.drivers.base import ByteStream
 from alcove.drivers.fake import FakeDriver
 from alcove.model.errors import DriverError
-from alcove.model.workspace import Handle, WorkspaceId
+from alcove.model.workspace import Handle, Spec, WorkspaceId
 
 SOURCE: Final = Path(__file__).parents[2] / "agent"
 
@@ -45,8 +44,13 @@ class AgentProcess(FakeDriver):
     def socket(self) -> Path:
         return self.directory / "agent.sock"
 
-    def boot(self, workspace: WorkspaceId, *, secret: bytes) -> None:
-        key = hmac.new(secret, f"agent:{workspace}".encode(), hashlib.sha256).hexdigest()
+    async def create(self, workspace: WorkspaceId, spec: Spec, *, control_key: str) -> Handle:
+        handle = await super().create(workspace, spec, control_key=control_key)
+        self.boot(control_key)
+        await self.answering()
+        return handle
+
+    def boot(self, key: str) -> None:
         self.socket.unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [str(self.binary)],

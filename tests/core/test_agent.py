@@ -11,22 +11,18 @@ from alcove.core.agent import Agents, Call, Frame, Reach
 from alcove.core.execs import read_exit
 from alcove.model.errors import AlcoveError, Invalid, NotFound, Unavailable
 from alcove.model.workspace import Handle, WorkspaceId
-from tests.core.agent_process import AgentProcess, build
+from tests.core.agent_process import AgentProcess
 
 SECRET = b"s" * 32
 ID = WorkspaceId("ws-" + "a" * 16)
+KEY = Agents(AgentProcess(), secret=SECRET).control_key(ID)
 REACH = Reach(ID, Handle("fake", 1, ""), "boot-1")
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("agent"))
 
 
 @pytest.fixture
 async def driver(agent_binary: Path, tmp_path: Path) -> AsyncGenerator[AgentProcess]:
     driver = AgentProcess(binary=agent_binary, directory=tmp_path)
-    driver.boot(ID, secret=SECRET)
+    driver.boot(KEY)
     await driver.answering()
     yield driver
     driver.kill()
@@ -186,7 +182,7 @@ async def test_an_agent_that_was_started_anew_is_reached(
     """Kept connections of the agent before are not mistaken for its."""
     await agents.stats(REACH)
     driver.kill()
-    driver.boot(ID, secret=SECRET)
+    driver.boot(KEY)
     await driver.answering()
     await agents.stats(REACH)
 

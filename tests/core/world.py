@@ -4,12 +4,13 @@ import itertools
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from alcove.config import Settings
 from alcove.core import reconciler
+from alcove.core import workspaces as verbs
 from alcove.core.app import Core
 from alcove.drivers.fake import FakeDriver
 from alcove.model.access import Actor, Role
@@ -67,11 +68,33 @@ class World:
         while await reconciler.run_once(self.core):
             pass
 
-    async def create(self, actor: Actor = ADA, **asked: Any) -> Workspace:
-        from alcove.core.workspaces import create  # noqa: PLC0415 - the name is this method's
+    async def revise(self, made: Workspace, **spec: Any) -> Workspace:
+        """Change the spec as no template could."""
+        async with self.core.db.transaction() as tx:
+            revision = workspaces.Revision(
+                name=made.name,
+                labels=made.labels,
+                template_version=made.template_version,
+                spec=replace(made.spec, **spec),
+                parameters=made.parameters,
+                repo=None,
+                branch=None,
+                lifetime=made.lifetime,
+                expires_at=made.expires_at,
+                reason=made.reason,
+                request="{}",
+            )
+            row = await workspaces.revise(
+                tx, made.id, revision, generation=made.generation, now=self.clock()
+            )
+        assert row is not None
+        return row
 
+    async def create(self, actor: Actor = ADA, **asked: Any) -> Workspace:
         body = {"template": "python", **asked}
-        return await create(self.core, actor, NewWorkspace.model_validate_json(json.dumps(body)))
+        return await verbs.create(
+            self.core, actor, NewWorkspace.model_validate_json(json.dumps(body))
+        )
 
     async def row(self, id: WorkspaceId) -> Workspace:
         async with self.core.db.read() as tx:
@@ -94,10 +117,14 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    db: Database, clock: MovedClock, *, settings: Settings | None = None
+    db: Database,
+    clock: MovedClock,
+    *,
+    settings: Settings | None = None,
+    driver: FakeDriver | None = None,
 ) -> AsyncGenerator[World]:
     """The people and templates are added; the database is empty before."""
-    driver = FakeDriver()
+    driver = driver or FakeDriver()
     core = Core.build(
         settings=settings or Settings(), driver=driver, secret=SECRET, db=db, clock=clock
     )
