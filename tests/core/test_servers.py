@@ -11,7 +11,7 @@ from alcove.core.app import Core
 from alcove.drivers.fake import FakeDriver
 from alcove.model.access import SYSTEM
 from alcove.model.errors import Unavailable
-from alcove.model.workspace import Phase, WorkspaceId
+from alcove.model.workspace import Phase, Workspace, WorkspaceId
 from alcove.store.db import Database
 from tests.conftest import MovedClock
 from tests.core.world import ADA, SECRET, World, open_world
@@ -56,10 +56,11 @@ def _watch_overlaps(driver: FakeDriver) -> list[WorkspaceId]:
 async def test_two_servers_start_each_workspace_once(server_url: str) -> None:
     async with _two_servers(server_url) as (world, other):
         overlaps = _watch_overlaps(world.driver)
+        made: list[Workspace] = []
         async with anyio.create_task_group() as group:
             group.start_soon(service.run, world.core)
             group.start_soon(service.run, other)
-            made = [await world.create() for _ in range(30)]
+            made += [await world.create() for _ in range(30)]
             for workspace in made:
                 core = world.core if workspace.id < "ws-m" else other
                 with anyio.fail_after(30):
@@ -82,7 +83,7 @@ async def test_a_follower_on_one_server_sees_what_the_other_commits_at_once(
         await world.create(name="second")
         with anyio.fail_after(events.POLL_S * 0.75):
             assert [e.seq for e in await anext(follower)] == [2]
-        await follower.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+        await follower.aclose()
         group.cancel_scope.cancel()
 
 

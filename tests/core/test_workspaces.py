@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -186,7 +187,7 @@ async def test_the_operators_ceiling_holds_over_the_templates(
     ],
 )
 async def test_what_the_driver_cannot_do_is_refused_with_its_reason(
-    world: World, asked: dict[str, object], reason: str
+    world: World, asked: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(Unsupported, match=reason):
         await world.create(**asked)

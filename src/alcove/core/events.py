@@ -1,6 +1,6 @@
 """Reading the log of facts, and following it. What the caller may not read is not in it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -47,7 +47,7 @@ async def follow(
     after: int,
     filters: EventFilters = EVERYTHING,
     beat_s: float = BEAT_S,
-) -> AsyncIterator[Sequence[Event]]:
+) -> AsyncGenerator[Sequence[Event]]:
     """All events above `after`, as they come, without gaps; an empty batch at each beat.
 
     Goes on when the database was away for a while. Ends never; close it.
