@@ -32,7 +32,13 @@ const (
 	patience    = 20 * time.Second
 )
 
-var program string
+var (
+	program    string
+	buildFlags []string
+	buildCGO   = "CGO_ENABLED=0"
+	// memoryFactor is how much more memory this build may need.
+	memoryFactor = 1
+)
 
 func TestMain(m *testing.M) {
 	directory, err := os.MkdirTemp("", "alcove-agent-test-")
@@ -43,8 +49,9 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	program = filepath.Join(directory, "alcove-agent")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w -X main.version=test", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	arguments := append([]string{"build", "-trimpath", "-ldflags", "-s -w -X main.version=test", "-o", program}, buildFlags...)
+	build := exec.Command("go", append(arguments, ".")...)
+	build.Env = append(os.Environ(), buildCGO)
 	if output, err := build.CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("build the agent: %v\n%s", err, output))
 	}
@@ -157,6 +164,11 @@ func (w *workspace) stop() {
 	select {
 	case <-w.ended:
 	default:
+		if os.Getuid() != 0 {
+			// Only a PID namespace takes everybody with it.
+			w.call("POST", "/alcove/shutdown", object{"grace_ms": 100})
+			w.awaitEnd(patience)
+		}
 		_ = w.cmd.Process.Kill()
 		<-w.ended
 	}
