@@ -245,7 +245,7 @@ class Ground:
             try:
                 if point == volume:
                     self._wipe(volume / "rw")
-                    self.volumes.unmount(volume)
+                    self.volumes.unmount(workspace, volume)
                 else:
                     unmount(point)
             except OSError as error:

@@ -123,11 +123,10 @@ class Host:
                 if self._network_problem:
                     raise DriverError(f"mode open: {self._network_problem}", retry=True)
             with self._crash.step(verb, "record"):
-                record = self._records.open(workspace)
                 layers = self._layers(workspace, spec)
                 if layers is None:
                     return Started(None, approved=False)
-                record = self._records.change(
+                record = self._records.open(
                     workspace,
                     stage=Stage.MAKING,
                     image=spec.image.key,
@@ -313,7 +312,7 @@ class Host:
             case "failed":
                 raise DriverError(f"the image could not be made: {status.detail}", retry=True)
             case _:
-                self._records.change(
+                self._records.open(
                     workspace, stage=Stage.WAITING, image=spec.image.key, process=None
                 )
                 return None

@@ -88,23 +88,12 @@ class Records:
     def directory(self, workspace: WorkspaceId) -> Path:
         return self._directory / workspace
 
-    def open(self, workspace: WorkspaceId) -> Record:
-        """The record, made with the lowest free slot if there is none yet."""
+    def open(self, workspace: WorkspaceId, **fields: Any) -> Record:
+        """Change the record as `change` does, making it with the lowest free slot if there is
+        none yet."""
         with self._lock:
-            if (record := self._known.get(workspace)) is not None:
-                return record
-            taken = {r.slot for r in self._known.values()}
-            slot = next((n for n in range(SLOTS_MAX) if n not in taken), None)
-            if slot is None:
-                raise DriverError(
-                    f"all {SLOTS_MAX} id ranges of this host are in use; delete workspaces",
-                    retry=True,
-                )
-            record = Record(slot=slot, stage=Stage.MAKING)
-            self._known[workspace] = record
-        self.directory(workspace).mkdir(mode=0o700, exist_ok=True)
-        self.put(workspace, record)
-        return record
+            there = workspace in self._known
+        return self.change(workspace, **fields) if there else self._make(workspace, **fields)
 
     def put(self, workspace: WorkspaceId, record: Record) -> Record:
         """Keep it durably. The order is file, then memory: memory never tells of what a crash
@@ -128,6 +117,20 @@ class Records:
         """After the directory is gone: the slot is free again."""
         with self._lock:
             self._known.pop(workspace, None)
+
+    def _make(self, workspace: WorkspaceId, **fields: Any) -> Record:
+        with self._lock:
+            taken = {r.slot for r in self._known.values()}
+            slot = next((n for n in range(SLOTS_MAX) if n not in taken), None)
+            if slot is None:
+                raise DriverError(
+                    f"all {SLOTS_MAX} id ranges of this host are in use; delete workspaces",
+                    retry=True,
+                )
+            record = replace(Record(slot=slot, stage=Stage.MAKING), **fields)
+            self._known[workspace] = record  # the slot is taken from here on
+        self.directory(workspace).mkdir(mode=0o700, exist_ok=True)
+        return self.put(workspace, record)
 
 
 def _read(path: Path) -> Record:
