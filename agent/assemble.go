@@ -28,6 +28,7 @@ const shutdownGraceMax = 5 * time.Minute
 type agent struct {
 	routes   *server.Routes
 	table    *process.Table
+	meter    *activity.Meter
 	shutdown chan time.Duration
 }
 
@@ -48,7 +49,7 @@ func assemble(settings config.Config) (*agent, error) {
 	runner := startup.New(table, log)
 	guard := server.NewGuard(settings.ControlHash)
 	routes := server.NewRoutes(guard)
-	a := &agent{routes: routes, table: table, shutdown: make(chan time.Duration, 1)}
+	a := &agent{routes: routes, table: table, meter: meter, shutdown: make(chan time.Duration, 1)}
 
 	routes.HandleFunc(server.ForAnyone, "GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)

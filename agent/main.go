@@ -76,6 +76,7 @@ func run() error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	outlive()
+	go reclaim(agent.meter)
 
 	served := make(chan error, 1)
 	http := agent.routes.Server()

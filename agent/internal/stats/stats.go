@@ -70,7 +70,7 @@ func (c *Collector) Collect() Stats {
 	}
 	var cpu time.Duration
 	user, err := c.Table.Users.Lookup("")
-	var sockets sockets
+	var found sockets
 	threads.Enter()
 	s.Processes, cpu, s.Memory.RSS = readProcesses()
 	s.CPUUsec = cpu.Microseconds()
@@ -78,10 +78,10 @@ func (c *Collector) Collect() Stats {
 	if err == nil {
 		s.Disk = diskOf(user.Home)
 	}
-	sockets.read()
+	found.read()
 	threads.Leave()
-	s.TCPEstablished = sockets.established
-	s.ListeningPorts = c.ports.name(sockets.listening, user, err == nil)
+	s.TCPEstablished = found.established
+	s.ListeningPorts = c.ports.name(found.listening, user, err == nil)
 	return s
 }
 
