@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alcove.drivers.base import Usage
-from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp
+from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp, surroundings
 from alcove.host.account import Account, settle
 from alcove.host.cgroups import Cgroups
 from alcove.host.idmaps import IdMaps
@@ -66,7 +66,6 @@ class Ground:
         spec: Spec,
         layers: Sequence[Path],
         resolv_conf: str,
-        extra: Mapping[str, bytes] | None = None,
     ) -> Account:
         """The workspace's own top layer and, at first, its home; answers its user."""
         account = settle(
@@ -75,7 +74,13 @@ class Ground:
             group=image_files.read(layers, "etc/group"),
             root=spec.root,
         )
-        files = layer.Files(spec.hostname, resolv_conf, extra or {})
+        extra = surroundings.files(
+            self.settings,
+            spec,
+            authorities=self._authorities(),
+            system_bundle=image_files.read(layers, surroundings.SYSTEM_BUNDLE),
+        )
+        files = layer.Files(spec.hostname, resolv_conf, extra)
         layer.write(self._sub(workspace, "layer"), account, files)
         home = self.directory(workspace) / "volume" / "home"
         layer.seed_home(home, account, [] if home.exists() else image_files.skeleton(layers))
@@ -155,7 +160,7 @@ class Ground:
             "ALCOVE_CONTROL_SHA256": control_sha256,
             "ALCOVE_USER": spec.user,
             "ALCOVE_ROOT": str(spec.root),
-            "ALCOVE_IMAGE_ENV": json.dumps(dict(image_env)),
+            "ALCOVE_IMAGE_ENV": json.dumps(surroundings.environment(self.settings, image_env)),
         }
         config: dict[str, Any] = bundle.config(
             spec,
@@ -256,9 +261,19 @@ class Ground:
         """The workspace's directory with its record, once nothing is mounted in it."""
         if below := mounts_below(self.directory(workspace)):
             raise OSError(f"still mounted: {below[0]}")
-        shutil.rmtree(self.directory(workspace), ignore_errors=False) if self.directory(
-            workspace
-        ).exists() else None
+        if self.directory(workspace).exists():
+            shutil.rmtree(self.directory(workspace))
+
+    def _authorities(self) -> bytes:
+        """The operator's bundle, read at each start, so that a new one needs no restart."""
+        if not self.settings.ca_bundle:
+            return b""
+        try:
+            return Path(self.settings.ca_bundle).read_bytes()
+        except OSError as error:
+            raise DriverError(
+                f"the setting ca_bundle cannot be read: {error}", retry=True
+            ) from error
 
     def _sub(self, workspace: WorkspaceId, name: str) -> Path:
         path = self.directory(workspace) / name
