@@ -96,22 +96,12 @@ def _start(layout: Layout, settings: Settings, progress: Progress, *, changed: b
 
 
 def _spawn(layout: Layout, settings: Settings) -> None:
-    python = layout.current / "bin/python"
-    command = [
-        str(python),
-        "-m",
-        "alcove.ops.supervise",
-        str(layout.data_dir),
-        settings.server_user,
-    ]
+    """Start the supervisor as nobody's child."""
+    program = [str(layout.current / "bin/python"), "-m", "alcove.ops.supervise"]
+    command = ["setsid", "--fork", *program, str(layout.data_dir), settings.server_user]
     with (layout.log_dir / "supervisor.log").open("ab") as log:
-        subprocess.Popen(
-            command,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+        subprocess.run(
+            command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True
         )
 
 
