@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.abc
 import httpx
 from starlette.types import ASGIApp
 
@@ -125,7 +124,7 @@ async def listening(app: ASGIApp) -> AsyncGenerator[str]:
     server: HttpServer = http_server(app)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: server.serve(sockets=[listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await anyio.sleep(0.005)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -65,7 +65,7 @@ def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
     async def openapi(_request: object) -> JSONResponse:
         # Made when somebody first asks: it takes a while, and most servers are never asked.
         if not document:
-            document.update(describe(app, version("alcove")))
+            document.update(describe(app, ROUTERS, version("alcove")))
         return JSONResponse(document)
 
     app.add_route("/openapi.json", openapi, include_in_schema=False)

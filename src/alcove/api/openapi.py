@@ -7,11 +7,11 @@ are the docstrings below the fields, read from the source once, when somebody as
 import ast
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Final, cast
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -32,7 +32,7 @@ _REF: Final = "#/components/schemas/{model}"
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"token": []}, {"session": []}]
 
 
-def describe(app: FastAPI, version: str) -> dict[str, Any]:
+def describe(app: FastAPI, routers: Iterable[APIRouter], version: str) -> dict[str, Any]:
     """The whole document."""
     document = get_openapi(
         title="Alcove", version=version, description=DESCRIPTION, routes=app.routes
@@ -41,7 +41,7 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     models: set[type[BaseModel]] = {Problem}
-    for route in api_routes(app):
+    for route in api_routes(routers):
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]
             models |= _complete(route, operation)
@@ -54,11 +54,13 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
     return document
 
 
-def api_routes(app: FastAPI) -> Iterator[APIRoute]:
-    """Every route that is described."""
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            yield route
+def api_routes(routers: Iterable[APIRouter]) -> Iterator[APIRoute]:
+    """Every route that is described. From the routers: how an app keeps the ones that it
+    includes is FastAPI's own business."""
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                yield route
 
 
 def dependencies(dependant: Dependant) -> Iterator[object]:

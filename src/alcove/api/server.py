@@ -13,6 +13,7 @@ from starlette.responses import Response
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf
 from alcove.api.routing import Route, router
+from alcove.core import access
 from alcove.core.app import Core
 from alcove.http.access import Need, needs
 from alcove.http.context import context_of
@@ -28,10 +29,9 @@ CHECK_S: Final = 3.0
 
 
 @routes.get("/server", **documents(Server))
-async def server(
-    core: CoreOf, _actor: Annotated[Actor, needs(Permission.SERVER_READ)]
-) -> Response:
+async def server(core: CoreOf, actor: Annotated[Actor, needs(Permission.SERVER_READ)]) -> Response:
     """The version, and what each driver can do here; for what it cannot, why."""
+    access.require(actor, Permission.SERVER_READ)
     can = await core.capabilities()
     driver = DriverInfo(
         name=core.driver.name,
@@ -67,7 +67,8 @@ async def readyz(core: CoreOf) -> Response:
 async def metrics(request: Request, core: CoreOf) -> Response:
     """For Prometheus on this machine, or with a token that has `server:read`."""
     if not _from_this_machine(request):
-        await Need(Permission.SERVER_READ)(request)
+        actor = await Need(Permission.SERVER_READ)(request)
+        access.require(actor, Permission.SERVER_READ)
     async with core.db.read() as tx:
         phases = await workspace_rows.count_by_phase(tx)
     text = core.metrics.render(dict(phases))

@@ -22,7 +22,7 @@ from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.pages import PageQuery
 from alcove.api.routing import router
 from alcove.api.tar import files_of_tar
-from alcove.core import identity, templates
+from alcove.core import access, identity, templates
 from alcove.core.app import Core
 from alcove.core.pages import PageRequest
 from alcove.core.templates import BYTES_MAX, VERSION_MAX, Pushed
@@ -111,6 +111,7 @@ async def lint(
     asked: Annotated[LintRequest, body(LintRequest, size_max=JSON_MAX)],
 ) -> Response:
     """What a push of these files would say, each problem with its line; nothing is stored."""
+    access.require(actor, Permission.TEMPLATE_READ)
     # Off the loop: a large template takes a while to read.
     look = partial(templates.lint, _files(asked), name=asked.name)
     problems = await anyio.to_thread.run_sync(look)

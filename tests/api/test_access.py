@@ -1,0 +1,273 @@
+"""The matrix: every route × role × {own, somebody else's} × {every bad credential}.
+
+The expectations are written out by hand, so that a wrong table in `model/access` fails here. A
+route without a row fails `test_every_route_has_a_row`.
+"""
+
+import string
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute, APIWebSocketRoute
+
+from alcove.api.app import ROUTERS
+from alcove.api.openapi import api_routes, need_of
+from alcove.core import users
+from alcove.core.users import UserChanges
+from alcove.model.access import Actor, Permission
+from alcove.store import tokens
+from tests.api.served import ADA, BOB, EVE, MAX, ROOT, Served
+from tests.conftest import T0
+
+ROLES = {"owner": ROOT, "admin": MAX, "member": ADA, "auditor": EVE}
+YES, NO, HIDDEN = "yes", 403, 404
+Subject = Callable[[Served, Actor], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What each role gets: for what is its own, and for what is BOB's."""
+
+    own: tuple[object, object, object, object]
+    other: tuple[object, object, object, object] | None = None
+    """None: the route is about nobody's thing in particular."""
+    subject: Subject | None = None
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    bound: object = HIDDEN
+    """What a token gets that is bound to another workspace."""
+
+
+async def workspace(api: Served, owner: Actor) -> str:
+    return (await api.workspace(owner)).id
+
+
+async def token(api: Served, owner: Actor) -> str:
+    return (await api.token(owner)).id
+
+
+async def user(api: Served, owner: Actor) -> str:
+    return owner.name
+
+
+async def template(api: Served, owner: Actor) -> str:
+    return "python"
+
+
+READ = {"own": (YES, YES, YES, YES), "other": (YES, YES, HIDDEN, YES), "subject": workspace}
+CHANGE = {"own": (YES, YES, YES, NO), "other": (YES, YES, HIDDEN, NO), "subject": workspace}
+ANYONE: dict[str, Any] = {"own": (YES, YES, YES, YES), "bound": NO}
+ADMINS: dict[str, Any] = {"own": (YES, YES, NO, NO), "bound": NO}
+FILE: dict[str, Any] = {"query": {"path": "a"}}
+OCTETS: dict[str, Any] = {"headers": {"content-type": "application/octet-stream"}}
+TAR: dict[str, Any] = {"headers": {"content-type": "application/x-tar"}}
+JSON: dict[str, Any] = {"body": {}}
+
+W = "/api/v2/workspaces/{workspace}"
+ROWS: dict[str, Row] = {
+    "GET /api/v2/workspaces": Row(own=(YES, YES, YES, YES), bound=YES),
+    "POST /api/v2/workspaces": Row(own=(YES, YES, YES, NO), body={"template": "python"}, bound=NO),
+    f"GET {W}": Row(**READ),
+    f"PATCH {W}": Row(**CHANGE, body={"labels": {"a": "b"}}),
+    f"DELETE {W}": Row(**CHANGE),
+    f"GET {W}/ports": Row(**READ),
+    f"GET {W}/events": Row(**READ),
+    f"GET {W}/logs": Row(**READ),
+    f"POST {W}/start": Row(**CHANGE),
+    f"POST {W}/stop": Row(**CHANGE),
+    f"POST {W}/restart": Row(**CHANGE),
+    f"POST {W}/pause": Row(**CHANGE),
+    f"POST {W}/resume": Row(**CHANGE),
+    f"POST {W}/exec": Row(**CHANGE, body={"command": ["true"]}),
+    f"GET {W}/files": Row(**CHANGE, **FILE),
+    f"PUT {W}/files": Row(**CHANGE, **FILE, **OCTETS),
+    f"DELETE {W}/files": Row(**CHANGE, **FILE),
+    f"GET {W}/files/list": Row(**CHANGE),
+    f"GET {W}/archive": Row(**CHANGE),
+    f"PUT {W}/archive": Row(**CHANGE, **TAR),
+    "GET /api/v2/events": Row(own=(YES, YES, YES, YES), bound=YES),
+    "GET /api/v2/templates": Row(**ANYONE),
+    "POST /api/v2/templates": Row(**ADMINS, **JSON),
+    "POST /api/v2/templates/lint": Row(own=(YES, YES, YES, YES), body={}, bound=NO),
+    "GET /api/v2/templates/{name}": Row(**ANYONE, subject=template),
+    "GET /api/v2/templates/{name}/parameters": Row(**ANYONE, subject=template),
+    "GET /api/v2/templates/{name}/versions": Row(**ANYONE, subject=template),
+    "POST /api/v2/templates/{name}/versions": Row(**ADMINS, **JSON, subject=template),
+    "POST /api/v2/templates/{name}/versions/{number}/promote": Row(**ADMINS, subject=template),
+    "POST /api/v2/templates/{name}/render": Row(**ANYONE, **JSON, subject=template),
+    "GET /api/v2/users": Row(**ANYONE),
+    "POST /api/v2/users": Row(**ADMINS, body={"name": "zoe"}),
+    "GET /api/v2/users/me": Row(own=(YES, YES, YES, YES), bound=YES),
+    "GET /api/v2/users/{user}": Row(**ANYONE, subject=user),
+    "PATCH /api/v2/users/{user}": Row(
+        own=(YES, YES, YES, YES),
+        other=(YES, YES, NO, NO),
+        subject=user,
+        body={"display_name": "x"},
+    ),
+    "POST /api/v2/users/{user}/password": Row(
+        own=(YES, YES, YES, YES),
+        other=(YES, YES, NO, NO),
+        subject=user,
+        body={"new": "correct horse battery"},
+        bound=NO,
+    ),
+    "POST /api/v2/users/{user}/sign-in-link": Row(**ADMINS, subject=user),
+    "GET /api/v2/tokens": Row(own=(YES, YES, YES, YES), bound=NO),
+    "POST /api/v2/tokens": Row(own=(YES, YES, YES, YES), body={"name": "x"}, bound=NO),
+    "GET /api/v2/tokens/{id}": Row(
+        own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, HIDDEN), subject=token
+    ),
+    "DELETE /api/v2/tokens/{id}": Row(
+        own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, HIDDEN), subject=token
+    ),
+    "GET /api/v2/server": Row(**ANYONE),
+}
+OPEN = {"GET /healthz", "GET /readyz", "GET /metrics", "GET /schemas/template.json"}
+NEEDS_NO_SCOPE = {
+    "GET /api/v2/users/me",
+    # These ask for a whole credential, or for `user:manage`, in the verb.
+    "PATCH /api/v2/users/{user}",
+    "POST /api/v2/users/{user}/password",
+}
+SOCKETS = {f"{W}/exec", f"{W}/terminal"}
+
+
+def described() -> Iterator[tuple[str, APIRoute]]:
+    for route in api_routes(ROUTERS):
+        for method in sorted(route.methods or ()):
+            yield f"{method} {route.path_format}", route
+
+
+def test_every_route_has_a_row() -> None:
+    known = {name for name, _ in described()}
+    assert known == ROWS.keys() | OPEN
+
+
+def test_every_socket_is_known() -> None:
+    found = {
+        route.path
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIWebSocketRoute)
+    }
+    assert found == SOCKETS
+
+
+def test_every_route_declares_what_it_needs() -> None:
+    without = {name for name, route in described() if need_of(route) is None}
+    assert without == OPEN
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_may_do_what_the_table_says_to_its_own(
+    api: Served, name: str, role: str
+) -> None:
+    row, actor = ROWS[name], ROLES[role]
+    expected = row.own[list(ROLES).index(role)]
+    _check(await _call(api, name, await api.client(actor), actor), expected)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.other])
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_role_may_do_what_the_table_says_to_somebody_elses(
+    api: Served, name: str, role: str
+) -> None:
+    row, actor = ROWS[name], ROLES[role]
+    assert row.other is not None
+    expected = row.other[list(ROLES).index(role)]
+    _check(await _call(api, name, await api.client(actor), BOB), expected)
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_no_route_takes_a_credential_that_is_no_longer_good(api: Served, name: str) -> None:
+    expired = await api.client(ROOT, expires_at=T0 - timedelta(seconds=1))
+    disabled = await api.client(MAX)
+    await users.update(api.core, ROOT, "max", UserChanges(disabled=True))
+    revoked = await api.client(ROOT)
+    async with api.core.db.transaction() as tx:
+        await tokens.revoke_all(tx, ROOT.id, now=T0)
+    nobody = api.bare()
+    forged = api.bare(authorization="Bearer alc_" + "a" * 16 + "_" + "b" * 43)
+    for client in (expired, disabled, revoked, nobody, forged):
+        answer = await _call(api, name, client, ROOT)
+        assert answer.status_code == 401, answer.text
+
+
+@pytest.mark.parametrize("name", sorted(ROWS.keys() - NEEDS_NO_SCOPE))
+async def test_a_scope_is_needed(api: Served, name: str) -> None:
+    needed = next(n for r, n in _permissions() if r == name)
+    others = [p for p in Permission if p is not needed]
+    answer = await _call(api, name, await api.client(ROOT, scopes=others), ROOT)
+    assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("name", sorted(NEEDS_NO_SCOPE - {"GET /api/v2/users/me"}))
+async def test_a_token_with_scopes_does_not_change_who_its_user_is(api: Served, name: str) -> None:
+    scopes = [Permission.WORKSPACE_READ, Permission.USER_READ]
+    answer = await _call(api, name, await api.client(ADA, scopes=scopes), ADA)
+    assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_a_token_of_one_workspace_does_nothing_else(api: Served, name: str) -> None:
+    bound = await api.workspace(ADA, name="bound")
+    client = await api.client(ADA, workspace=bound.id)
+    answer = await _call(api, name, client, ADA)
+    expected = ROWS[name].bound
+    if expected is YES:
+        assert answer.status_code < 400, answer.text
+    else:
+        assert answer.status_code in {403, 404}, answer.text
+
+
+async def test_a_token_of_one_workspace_lists_that_one_alone(api: Served) -> None:
+    bound = await api.workspace(ADA, name="bound")
+    await api.workspace(ADA, name="other")
+    client = await api.client(ADA, workspace=bound.id)
+    listed = (await client.get("/api/v2/workspaces")).json()["items"]
+    assert [item["id"] for item in listed] == [bound.id]
+
+
+async def test_a_member_sees_no_sign_of_what_is_not_theirs(api: Served) -> None:
+    await api.workspace(BOB, name="secret-plan")
+    client = await api.client(ADA)
+    assert (await client.get("/api/v2/workspaces?owner=bob")).json()["items"] == []
+    hidden = await client.get("/api/v2/workspaces/bob%2Fsecret-plan")
+    absent = await client.get("/api/v2/workspaces/bob%2Fnothing")
+    assert hidden.status_code == absent.status_code == 404
+    assert hidden.json()["code"] == absent.json()["code"]
+
+
+def _permissions() -> Iterator[tuple[str, Permission | None]]:
+    for name, route in described():
+        need = need_of(route)
+        yield name, need.permission if need else None
+
+
+async def _call(api: Served, name: str, client: httpx.AsyncClient, about: Actor) -> httpx.Response:
+    """The row's request, about something of this user's."""
+    row = ROWS[name]
+    method, _, path = name.partition(" ")
+    if row.subject is not None:
+        named = await row.subject(api, about)
+        fields = {f for _, f, _, _ in string.Formatter().parse(path) if f}
+        path = path.format(**{f: "1" if f == "number" else named for f in fields})
+    return await client.request(
+        method, path, json=row.body, params=dict(row.query), headers=dict(row.headers)
+    )
+
+
+def _check(answer: httpx.Response, expected: object) -> None:
+    if expected is YES:
+        # Later refusals (not running, a template that is none) are not about who asks.
+        assert answer.status_code not in {401, 403, 404}, answer.text
+        assert answer.status_code < 500, answer.text
+    else:
+        assert answer.status_code == expected, answer.text
