@@ -204,3 +204,11 @@ def _digest(path: Path) -> str:
 
 def _tree(path: Path) -> list[tuple[str, int, int]]:
     return [(str(p), p.lstat().st_mtime_ns, p.lstat().st_size) for p in sorted(path.rglob("*"))]
+
+
+async def test_the_host_process_gave_up_what_it_does_not_need(installation: Installation) -> None:
+    assert installation.process is not None
+    status = Path(f"/proc/{installation.process.pid}/status").read_text()  # noqa: ASYNC240 - procfs
+    held = {line.split(":\t")[0]: line.split(":\t")[1] for line in status.splitlines()}
+    given_up = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 25 | 1 << 34 | 1 << 39  # module … bpf
+    assert all(int(held[name], 16) & given_up == 0 for name in ("CapEff", "CapPrm", "CapBnd"))

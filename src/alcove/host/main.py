@@ -25,13 +25,36 @@ from alcove.host.images.library import ImageLibrary
 from alcove.host.network import OpenNetwork
 from alcove.host.ports import Images, Network
 from alcove.host.settings import HostSettings
-from alcove.host.syscalls import become_subreaper
+from alcove.host.syscalls import become_subreaper, keep_capabilities
 from alcove.model.errors import AlcoveError, DriverError
 
 log: Final = logging.getLogger(__name__)
 _DATA_DIR_MAX: Final = 60
 """The kernel takes socket paths of 107 bytes, and the agents' sockets are below the data dir."""
 _LOCK_WAIT_S: Final = 15.0
+_CAPABILITIES: Final = frozenset(
+    {
+        0,  # CHOWN
+        1,  # DAC_OVERRIDE
+        2,  # DAC_READ_SEARCH
+        3,  # FOWNER
+        4,  # FSETID
+        5,  # KILL
+        6,  # SETGID
+        7,  # SETUID: id mappings, and becoming the users of builds and the name forwarder
+        8,  # SETPCAP
+        10,  # NET_BIND_SERVICE: the name forwarder's port
+        12,  # NET_ADMIN: interfaces and rules
+        13,  # NET_RAW
+        18,  # SYS_CHROOT
+        19,  # SYS_PTRACE: looking at the first process of a workspace
+        21,  # SYS_ADMIN: mounts, namespaces, loop devices, cgroups
+        24,  # SYS_RESOURCE: limits
+        27,  # MKNOD: whiteouts of image layers
+        31,  # SETFCAP: file capabilities in images
+    }
+)
+"""What the work takes. Given up: modules, raw I/O, BPF, the clock, reboot, audit, kernel log."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -89,6 +112,7 @@ def prepare(settings: HostSettings) -> IdMaps:
             retry=False,
         )
     os.umask(0o077)
+    keep_capabilities(_CAPABILITIES)
     _check_owner(settings.data_dir)
     _, gid = server_ids(settings)
     for path, mode, group in (
