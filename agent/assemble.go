@@ -9,6 +9,7 @@ import (
 
 	"alcove.dev/agent/internal/activity"
 	"alcove.dev/agent/internal/config"
+	"alcove.dev/agent/internal/connect"
 	"alcove.dev/agent/internal/control"
 	"alcove.dev/agent/internal/envd"
 	"alcove.dev/agent/internal/filesystem"
@@ -83,8 +84,12 @@ func (a *agent) shutdownRoute(w http.ResponseWriter, r *http.Request) {
 		GraceMS int64 `json:"grace_ms"`
 	}
 	request.GraceMS = shutdownGrace.Milliseconds()
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&request); err != nil && r.ContentLength != 0 {
-		http.Error(w, "the body must be {\"grace_ms\": number}", http.StatusBadRequest)
+	body, err := connect.ReadBody(w, r, 1<<10)
+	if err == nil && len(body) > 0 {
+		err = json.Unmarshal(body, &request)
+	}
+	if err != nil {
+		connect.WriteError(w, connect.Errorf(connect.InvalidArgument, "the body must be {\"grace_ms\": number}: %w", err))
 		return
 	}
 	grace := min(max(0, time.Duration(request.GraceMS)*time.Millisecond), shutdownGraceMax)

@@ -28,6 +28,12 @@ const (
 	memoryLimit   = 256 << 20
 )
 
+func init() {
+	// The first thread stays what it is: what /proc/1/status shows is its, and must not change because it
+	// happens to act for a user just then.
+	runtime.LockOSThread()
+}
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		fmt.Println("alcove-agent", version)

@@ -42,8 +42,12 @@ var statuses = map[Code]int{
 	Internal: 500, Unavailable: 503, Unauthenticated: 401,
 }
 
-// messageMax bounds one message from a client.
-const messageMax = 4 << 20
+const (
+	// messageMax bounds one message from a client.
+	messageMax = 4 << 20
+	// bodyTimeout bounds how long it may take to arrive.
+	bodyTimeout = 30 * time.Second
+)
 
 // Error is what a client sees.
 type Error struct {
@@ -88,7 +92,7 @@ func Unary[Request, Response any](call func(*http.Request, *Request) (*Response,
 			refuseType(w, kind, "application/json")
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, messageMax))
+		body, err := ReadBody(w, r, messageMax)
 		if err != nil {
 			WriteError(w, Errorf(ResourceExhausted, "read the request: %w", err))
 			return
@@ -117,6 +121,20 @@ func Unary[Request, Response any](call func(*http.Request, *Request) (*Response,
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer)
 	}
+}
+
+// ReadBody reads a body that is wanted whole. It must come within bodyTimeout.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	defer Hurry(w)()
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+}
+
+// Hurry gives the client bodyTimeout to send what is awaited; the answer ends that. Only what is small may be
+// read so: it is not for uploads.
+func Hurry(w http.ResponseWriter) (relax func()) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	return func() { _ = control.SetReadDeadline(time.Time{}) }
 }
 
 // WithTimeout applies the client's connect-timeout-ms to the request's context.

@@ -69,7 +69,9 @@ func Open[Request any](w http.ResponseWriter, r *http.Request) (*Stream, *Reques
 		return nil, nil, false
 	}
 	stream := Begin(w)
+	relax := Hurry(w)
 	_, message, err := ReadEnvelope(r.Body)
+	relax()
 	if err == io.EOF {
 		err = Errorf(InvalidArgument, "the request has no message")
 	}

@@ -49,7 +49,11 @@ type Init struct {
 
 func (i *Init) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var c claim
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, initBodyMax)).Decode(&c); err != nil {
+	body, err := connect.ReadBody(w, r, initBodyMax)
+	if err == nil {
+		err = json.Unmarshal(body, &c)
+	}
+	if err != nil {
 		connect.WriteError(w, connect.Errorf(connect.InvalidArgument, "the body is not the JSON it should be: %w", err))
 		return
 	}

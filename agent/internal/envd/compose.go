@@ -33,7 +33,11 @@ func (c *Content) Compose(w http.ResponseWriter, r *http.Request) {
 
 func (c *Content) compose(w http.ResponseWriter, r *http.Request) (*written, error) {
 	var request composeRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, composeBodyMax)).Decode(&request); err != nil {
+	body, err := connect.ReadBody(w, r, composeBodyMax)
+	if err == nil {
+		err = json.Unmarshal(body, &request)
+	}
+	if err != nil {
 		return nil, connect.Errorf(connect.InvalidArgument, "the body is not the JSON it should be: %w", err)
 	}
 	if request.Destination == "" || len(request.Sources) == 0 || len(request.Sources) > composeMax {

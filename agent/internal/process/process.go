@@ -98,9 +98,14 @@ func (p *Process) Write(ctx context.Context, data []byte) error {
 		return ctx.Err()
 	}
 	file := p.stdin
-	stop := context.AfterFunc(ctx, func() { _ = file.SetWriteDeadline(time.Unix(1, 0)) })
+	expired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = file.SetWriteDeadline(time.Unix(1, 0))
+		close(expired)
+	})
 	_, err := file.Write(data)
 	if !stop() {
+		<-expired // or it would be set after it was cleared, and the next write would fail
 		_ = file.SetWriteDeadline(time.Time{})
 	}
 	p.table.Meter.Touch()

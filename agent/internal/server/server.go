@@ -2,7 +2,9 @@ package server
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"alcove.dev/agent/internal/connect"
@@ -26,6 +28,8 @@ const (
 	headerBytesMax    = 64 << 10
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 10 * time.Minute
+	// connectionsMax bounds the connections that are not upgraded; upgraded ones have their own bound.
+	connectionsMax = 2048
 )
 
 // Routes is the one table of routes.
@@ -75,7 +79,18 @@ func (t *Routes) For(access Access) func(string, http.HandlerFunc) {
 
 // Server makes the HTTP server. There is no limit on the time of a request: streams are open for days.
 func (t *Routes) Server() *http.Server {
+	var open atomic.Int64
 	return &http.Server{
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				if open.Add(1) > connectionsMax {
+					conn.Close()
+				}
+			case http.StateClosed, http.StateHijacked:
+				open.Add(-1)
+			}
+		},
 		Handler: t.mux, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: headerBytesMax, DisableGeneralOptionsHandler: true,
 	}

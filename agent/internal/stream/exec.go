@@ -31,7 +31,11 @@ type Exec struct{ Table *process.Table }
 
 func (e *Exec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, execBodyMax)).Decode(q); err != nil {
+	body, err := connect.ReadBody(w, r, execBodyMax)
+	if err == nil {
+		err = json.Unmarshal(body, q)
+	}
+	if err != nil {
 		connect.WriteError(w, connect.Errorf(connect.InvalidArgument, "the body is not the JSON it should be: %w", err))
 		return
 	}
