@@ -1,8 +1,11 @@
 """The life of a workspace with the real runtime: created, used, stopped, started, destroyed."""
 
+import os
+
 import anyio
 import pytest
 
+from alcove.host.images.jail import Jail, View, command_line, encode
 from alcove.model.workspace import Observed, RootMode
 from tests.host.installation import Installation, a_spec
 
@@ -96,4 +99,24 @@ async def test_other_users_of_the_host_cannot_reach_the_files(installation: Inst
             ["/usr/bin/test", "-e", str(box.directory / name)], user=65534, check=False
         )
         assert looked.returncode == 1
+    await box.destroy()
+
+
+async def test_a_build_under_way_does_not_hold_a_stopped_volume(
+    installation: Installation,
+) -> None:
+    box = await installation.create()
+    plan, give = os.pipe()
+    jail = Jail(id_base=1 << 30, view=View.HOST, command=("/bin/sh", "-c", "echo up; sleep 60"))
+    async with await anyio.open_process(command_line(plan), pass_fds=[plan]) as build:
+        os.close(plan)
+        os.write(give, encode(jail))
+        os.close(give)
+        assert build.stdout is not None
+        assert await build.stdout.receive() == b"up\n"
+        await box.stop()
+        started = anyio.current_time()
+        box = await box.start()
+        assert anyio.current_time() - started < 2
+        build.kill()
     await box.destroy()

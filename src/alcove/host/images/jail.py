@@ -9,6 +9,7 @@ dropped.
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -23,6 +24,7 @@ from alcove.host.images.syscalls import Attribute, Clone, MountFlag
 
 GUNZIP: Final = ("gunzip",)
 """The command of a LAYER whose standard input is compressed; the unpacking process does it."""
+WORKSPACE_MOUNT: Final = re.compile(r"/host/workspaces/ws-[a-z2-7]{16}/")
 STAGE: Final = "/tmp"
 """A private tmpfs in the jail's own mount namespace."""
 FAILED: Final = 125
@@ -108,6 +110,7 @@ def _run(jail: Jail) -> int:
     userns = _user_namespace(jail.id_base)
     syscalls.unshare(Clone.NEWNS)
     syscalls.mount("none", "/", "", MountFlag.REC | MountFlag.PRIVATE)
+    _forget_workspaces()
     if not jail.network:
         syscalls.unshare(Clone.NEWNET)
     match jail.view:
@@ -117,6 +120,15 @@ def _run(jail: Jail) -> int:
             return _run_in_image(jail, userns)
         case View.LAYER:
             return _unpack(jail, userns)
+
+
+def _forget_workspaces() -> None:
+    """Drop our copies of the workspaces' mounts: a volume that is mounted anywhere is in use, and
+    a build takes minutes in which its workspace may be stopped and started."""
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        point = line.split(" ", 5)[4]
+        if WORKSPACE_MOUNT.search(point):
+            syscalls.unmount(point)
 
 
 def _run_in_host_view(jail: Jail, userns: int) -> int:
