@@ -52,6 +52,7 @@ for command, name, panel in (
     (workspaces.restart, "restart", _WORK),
     (workspaces.update, "update", _WORK),
     (workspaces.delete, "delete", _WORK),
+    (execs.exec_, "exec", _WORK),
     (cp.cp, "cp", _WORK),
     (events.logs, "logs", _WORK),
     (events.events, "events", _WORK),
@@ -64,9 +65,9 @@ for command, name, panel in (
     (machine.login_link, "login-link", _SERVER),
     (completion.completion, "completion", _SERVER),
 ):
-    app.command(name, rich_help_panel=panel)(command)
+    kind = execs.ExecCommand if command is execs.exec_ else None
+    app.command(name, cls=kind, rich_help_panel=panel)(command)
 
-app.command("exec", cls=execs.ExecCommand, rich_help_panel=_WORK)(execs.exec_)
 for program in ("server", "host"):
     app.command(
         program,

@@ -102,7 +102,10 @@ def answer(text: str) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Columns that do not fit are left out, the least important first; `empty` if no rows."""
+    """Columns without content are left out, and those that do not fit, the least important first.
+
+    `empty` is what to say when there are no rows.
+    """
     from rich.table import Table  # noqa: PLC0415
 
     cells = [[clean(cell) for cell in row] for row in rows]
@@ -260,10 +263,11 @@ def _console(*, stderr: bool = False) -> "Console":
 def _fitting(columns: Sequence[Column], cells: list[list[str]], width: int) -> list[int]:
     from rich.cells import cell_len  # noqa: PLC0415
 
-    shown = list(range(len(columns)))
     widths = [
-        max(cell_len(columns[i].title), *(cell_len(row[i]) for row in cells)) + 2 for i in shown
+        max(cell_len(column.title), *(cell_len(row[i]) for row in cells)) + 2
+        for i, column in enumerate(columns)
     ]
+    shown = [i for i, c in enumerate(columns) if not c.importance or any(row[i] for row in cells)]
     while sum(widths[i] for i in shown) - 2 > width:
         spare = max(shown, key=lambda i: (columns[i].importance, i))
         if columns[spare].importance == 0:

@@ -182,7 +182,7 @@ def show(workspace: WorkspaceName, as_json: Json = False) -> None:
             ("Last used", screen.ago(info.last_used_at)),
             ("Stops", screen.ago(info.stop_at)),
             ("Deleted", screen.ago(info.expires_at)),
-            ("Ports", ", ".join(f"{p.port} {p.process or ''}".strip() for p in info.ports)),
+            ("Ports", _ports(info)),
             *((f"URL {name}", url) for name, url in info.urls.items()),
             ("CPU time", f"{usage.cpu_seconds:.1f} s" if usage else ""),
             ("Memory", f"{usage.memory_mib} MiB" if usage else ""),
@@ -286,9 +286,9 @@ def _confirmed(info: "Info") -> bool:
     if not sys.stdin.isatty():
         raise Invalid(f"deleting {info.name} loses what is in it: pass --yes to do it unasked")
     used = f" ({info.usage.disk_mib} MiB)" if info.usage else ""
-    lost = "everything in it" if info.ephemeral else f"its home{used} and everything else in it"
+    lost = "Everything in it" if info.ephemeral else f"Its home{used} and everything else in it"
     screen.say(f"{info.owner}/{info.name}, from {info.template}, {screen.ago(info.created_at)}.")
-    return typer.confirm(f"Delete it? {lost.capitalize()} is lost.", err=True)
+    return typer.confirm(f"Delete it? {lost} is lost.", err=True)
 
 
 def _reported(error: AlcoveError) -> int:
@@ -342,6 +342,10 @@ def _ends(info: "Info") -> str:
     if first is None or first - system_clock() > ENDS_SHOWN or info.phase == "deleted":
         return ""
     return ("stops " if first == info.stop_at else "deleted ") + screen.ago(first)
+
+
+def _ports(info: "Info") -> str:
+    return ", ".join(dict.fromkeys(f"{p.port} {p.process or ''}".strip() for p in info.ports))
 
 
 def _listed(values: dict[str, object] | dict[str, str]) -> str:

@@ -59,19 +59,20 @@ async def open_socket(
     timeout_s: float,
 ) -> AsyncGenerator[AsyncSocket]:
     """Raises the problem that a refused upgrade answers with, and Unavailable."""
-    opened = connect(
-        url,
-        additional_headers=headers,
-        ssl=context,
-        proxy=None if direct else True,
-        open_timeout=timeout_s,
-        close_timeout=CLOSE_TIMEOUT_S,
-        max_size=MESSAGE_MAX,
-        compression=None,
-    )
     async with AsyncExitStack() as stack:
         try:
-            connection = await stack.enter_async_context(opened)
+            connection = await stack.enter_async_context(
+                connect(
+                    url,
+                    additional_headers=headers,
+                    ssl=context,
+                    proxy=None if direct else True,
+                    open_timeout=timeout_s,
+                    close_timeout=CLOSE_TIMEOUT_S,
+                    max_size=MESSAGE_MAX,
+                    compression=None,
+                )
+            )
         except InvalidStatus as error:
             answer = error.response
             sent = {name.lower(): value for name, value in answer.headers.raw_items()}

@@ -60,19 +60,20 @@ def open_socket(
     timeout_s: float,
 ) -> Generator[Socket]:
     """Raises the problem that a refused upgrade answers with, and Unavailable."""
-    opened = connect(
-        url,
-        additional_headers=headers,
-        ssl=context,
-        proxy=None if direct else True,
-        open_timeout=timeout_s,
-        close_timeout=CLOSE_TIMEOUT_S,
-        max_size=MESSAGE_MAX,
-        compression=None,
-    )
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(opened)
+            connection = stack.enter_context(
+                connect(
+                    url,
+                    additional_headers=headers,
+                    ssl=context,
+                    proxy=None if direct else True,
+                    open_timeout=timeout_s,
+                    close_timeout=CLOSE_TIMEOUT_S,
+                    max_size=MESSAGE_MAX,
+                    compression=None,
+                )
+            )
         except InvalidStatus as error:
             answer = error.response
             sent = {name.lower(): value for name, value in answer.headers.raw_items()}
