@@ -51,9 +51,18 @@ def _processes(marker: str) -> list[str]:
             words = (status.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if marker in words + groups:
+        if marker in words + groups and not _awaits_init(status.parent):
             found.append(f"process {status.parent.name}: {words} {groups.splitlines()[-1]}")
     return found
+
+
+def _awaits_init(process: Path) -> bool:
+    """Whether it has ended already and only pid 1 has not taken note of it: it holds nothing."""
+    try:
+        state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return True
+    return state == "Z" and parent == "1"
 
 
 def _mounts(marker: str) -> list[str]:

@@ -21,7 +21,16 @@ ROUNDS = 6
 
 
 def _kill(installation: Instance, program: str) -> None:
+    """Once it runs (the supervisor pauses between starts), end it as nothing can be handled."""
+    _eventually(lambda: _runs(installation, program))
     os.kill(process_of(installation, program), signal.SIGKILL)
+
+
+def _runs(installation: Instance, program: str) -> bool:
+    try:
+        return process_of(installation, program) > 0
+    except RuntimeError:
+        return False
 
 
 def _eventually(claim: Callable[[], bool], seconds: float = 60) -> None:
