@@ -93,6 +93,17 @@ func TestAnIdRunsOnceHoweverOftenItIsGiven(t *testing.T) {
 	})
 }
 
+func TestTheUsersLogoutFileHasNoSayInHowAScriptEnds(t *testing.T) {
+	needRoot(t) // else the home is the tester's own
+	w := start(t)
+	must(t, os.WriteFile(filepath.Join(w.home, ".bash_logout"), []byte("false\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(w.home, ".bash_profile"), []byte("export SEEN=profile\n"), 0o644))
+	w.begin("one", object{"name": "one", "kind": "script", "run": `set -e; test "$SEEN" = profile; exit 0`})
+	if report := w.startupEnd(); report.State != "done" {
+		t.Fatalf("got %+v", report)
+	}
+}
+
 func TestAScriptThatTakesTooLongIsEndedAndSaysSo(t *testing.T) {
 	w := start(t)
 	w.begin("boot-1", object{"name": "slow", "kind": "script", "run": "sleep 7890.1", "timeout_ms": 200})

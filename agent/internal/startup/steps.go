@@ -74,10 +74,15 @@ func (r *Runner) step(step Step, directory string) result {
 	if err != nil {
 		return result{state: Failed, reason: err.Error()}
 	}
+	shell := shellOf(user)
 	return r.command(step.Name, process.Spec{
-		Cmd: shellOf(user), Args: []string{"-lc", step.Run}, Cwd: cwd, Timeout: step.timeout(timeoutDefault),
+		Cmd: shell, Args: []string{"-lc", inProfile, shell, step.Run}, Cwd: cwd, Timeout: step.timeout(timeoutDefault),
 	})
 }
+
+// inProfile runs a script with what the user's profile sets, but not as the login shell itself: that
+// would run ~/.bash_logout at the end, under the script's own "set -e", and answer with its code.
+const inProfile = `exec "$0" -c "$1"`
 
 // shellOf is the user's shell if scripts can be given to it.
 func shellOf(user identity.User) string {
