@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_UP: Final = ("record", "clean", "volume", "mount", "layer", "root", "listen", "run", "keep")
+_UP: Final = (
+    "record", "clean", "volume", "mount", "layer", "root", "listen", "container", "network", "go",
+    "keep",
+)  # fmt: skip
 _DOWN: Final = ("terminate", "kill", "network", "runtime", "unmount", "listener")
 
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {

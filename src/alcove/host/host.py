@@ -263,11 +263,15 @@ class Host:
         with step(verb, "listen"):
             listener = ground.listen(workspace)
         try:
-            image_env = self._images.image_env(spec.image)
-            with step(verb, "run"):
-                pid = self._run(workspace, spec, record, image_env, control_sha256, listener)
+            with step(verb, "container"):
+                pid = self._contain(workspace, spec, record, control_sha256, listener)
         finally:
             listener.close()
+        with step(verb, "network"):
+            if spec.network is NetworkMode.OPEN:
+                self._network.attach(workspace, pid, record.slot)  # before its first instruction
+        with step(verb, "go"):
+            ground.runtime.start(workspace)
         with step(verb, "keep"):
             if (process := find(pid)) is None:
                 raise DriverError(
@@ -277,29 +281,21 @@ class Host:
             self._records.change(workspace, stage=Stage.RUNNING, process=process)
         return Started(record.boot, approved=False)
 
-    def _run(
+    def _contain(
         self,
         workspace: WorkspaceId,
         spec: Spec,
         record: Record,
-        image_env: dict[str, str],
         control_sha256: str,
         listener: socket.socket,
     ) -> int:
         ground = self._ground
+        image_env = self._images.image_env(spec.image)
         bundle = ground.write_bundle(workspace, spec, record.slot, image_env, control_sha256)
         with ground.agent_log(workspace) as output:
-            if spec.network is NetworkMode.NONE:
-                return ground.runtime.run(
-                    workspace, bundle, listener=listener.fileno(), output=output
-                )
-            pid = ground.runtime.create(
+            return ground.runtime.create(
                 workspace, bundle, listener=listener.fileno(), output=output
             )
-        # Guarded before its first instruction.
-        self._network.attach(workspace, pid, record.slot)
-        ground.runtime.start(workspace)
-        return pid
 
     def _layers(self, workspace: WorkspaceId, spec: Spec) -> list[Path] | None:
         """The image's layers; None while it is being made ready, which is recorded."""

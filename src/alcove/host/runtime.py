@@ -20,6 +20,7 @@ from alcove.model.workspace import WorkspaceId
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CALL_TIMEOUT_S: Final = 30.0
 _PASSED_FD: Final = 3
+_RELEASE_TIMEOUT_S: Final = 5.0
 _LAST_THREAD_S: Final = 1.0
 
 
@@ -55,32 +56,31 @@ class Runtime:
     def create(self, workspace: WorkspaceId, bundle: Path, *, listener: int, output: int) -> int:
         """Make the container, not yet started, with `listener` as its descriptor 3; answers the
         pid of its init. Its output and the runtime's last words go to `output`."""
-        return self._make("create", workspace, bundle, listener=listener, output=output)
-
-    def run(self, workspace: WorkspaceId, bundle: Path, *, listener: int, output: int) -> int:
-        """`create` and `start` in one call."""
-        return self._make("run", workspace, bundle, listener=listener, output=output)
+        pid_file = bundle / "pid"
+        pid_file.unlink(missing_ok=True)
+        arguments = [
+            "create", "--bundle", str(bundle), "--pid-file", str(pid_file),
+            "--preserve-fds", "1", workspace,
+        ]  # fmt: skip
+        self._call(arguments, listener=listener, output=output)
+        return int(pid_file.read_text())
 
     def start(self, workspace: WorkspaceId) -> None:
-        self._call(["start", workspace])
+        """Let the created container go.
+
+        Its init waits until somebody reads from the pipe in the state directory; that, and
+        removing the pipe, is all that the runtime's own `start` does, whose process would cost as
+        much again as the work of `create`. Where the pipe is not as expected, that one does it."""
+        pipe = self._state / workspace / "exec.fifo"
+        if _released(pipe):
+            pipe.unlink()
+        else:
+            self._call(["start", workspace])
 
     def delete(self, workspace: WorkspaceId) -> None:
         """Forget the container, killing what is left of it. For one that is not there: nothing."""
         if self.knows(workspace):
             self._call(["delete", "--force", workspace])
-
-    def _make(
-        self, verb: str, workspace: WorkspaceId, bundle: Path, *, listener: int, output: int
-    ) -> int:
-        pid_file = bundle / "pid"
-        pid_file.unlink(missing_ok=True)
-        detach = ["--detach"] if verb == "run" else []
-        arguments = [
-            verb, *detach, "--bundle", str(bundle), "--pid-file", str(pid_file),
-            "--preserve-fds", "1", workspace,
-        ]  # fmt: skip
-        self._call(arguments, listener=listener, output=output)
-        return int(pid_file.read_text())
 
     def _call(
         self, arguments: Sequence[str], *, listener: int | None = None, output: int | None = None
@@ -163,6 +163,30 @@ def _start_ticks(pid: int, *, ended: bool = False) -> int | None:
     if not fields or (fields[0] in (b"Z", b"X") and not ended):
         return None
     return int(fields[19])
+
+
+def _released(pipe: Path) -> bool:
+    """Read from the pipe that a created container's init waits at; answers whether it did."""
+    try:
+        descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        deadline = time.monotonic() + _RELEASE_TIMEOUT_S
+        while (left := deadline - time.monotonic()) > 0:
+            # Before the other end is open a read gives nothing; poll then waits for it.
+            poller.poll(left * 1000)
+            try:
+                if os.read(descriptor, 1):
+                    return True
+            except BlockingIOError:
+                continue
+            time.sleep(0.0005)
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _execute(command: list[str], *, listener: int | None, output: int | None) -> int:

@@ -209,6 +209,8 @@ def _in_child(inside: Callable[[], object]) -> int:
         except BaseException as error:
             os.write(2, f"E: jail: {error}\n".encode())
         os._exit(FAILED)
+    # Asked to end, end everything first: whoever waits for us may then remove the files.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(pid, signal.SIGKILL))
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

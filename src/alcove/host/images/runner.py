@@ -21,6 +21,7 @@ from alcove.model.errors import DriverError
 
 LINE_BYTES_MAX: Final = 4096
 POLL_S: Final = 0.5
+END_S: Final = 10
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -92,10 +93,19 @@ def run(
         _follow(process, progress, on_line)
         return process.wait()
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
         if process.stdout:
             process.stdout.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """All of the jail is gone afterwards: it ends when its first process is waited for."""
+    process.terminate()
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _follow(
