@@ -8,7 +8,7 @@ from rich.console import Console
 
 from demo import gitserver, leftovers
 from demo.instance import running
-from demo.project import INICONFIG, MARKUPSAFE, publish
+from demo.project import ITSDANGEROUS, MARKUPSAFE, publish
 from demo.story import tell, tell_side_by_side
 
 
@@ -35,9 +35,9 @@ def main() -> int:
             console.print("\n[bold]What the events say[/]")
             for line in outcome.timeline:
                 say(line)
-            bare = publish(INICONFIG, work, repositories)
-            console.print(f"\n[bold]{count} side by side, {INICONFIG.name}[/]")
-            tell_side_by_side(instance, INICONFIG, url, bare, say, count)
+            bare = publish(ITSDANGEROUS, work, repositories)
+            console.print(f"\n[bold]{count} side by side, {ITSDANGEROUS.name}[/]")
+            tell_side_by_side(instance, ITSDANGEROUS, url, bare, say, count)
             say("left behind: nothing")
     stayed = leftovers.of_installation(instance)
     console.print(f"\nAfter `down`: {stayed or 'nothing is left'}")

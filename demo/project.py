@@ -31,12 +31,12 @@ MARKUPSAFE: Final = Project(
     test="python -m pytest -q",
     change=("README.md", "Checked in an Alcove workspace."),
 )
-INICONFIG: Final = Project(
-    name="iniconfig",
-    version="2.1.0",
-    install="pip install --quiet --disable-pip-version-check . pytest",
-    test="python -m pytest -q testing",
-    change=("README.rst", "Checked in an Alcove workspace."),
+ITSDANGEROUS: Final = Project(
+    name="itsdangerous",
+    version="2.2.0",
+    install="pip install --quiet --disable-pip-version-check . pytest freezegun",
+    test="python -m pytest -q",
+    change=("README.md", "Checked in an Alcove workspace."),
 )
 
 

@@ -1,11 +1,11 @@
 """One agent's work, from an empty workspace to a pushed branch, and proof that nothing stays."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from alcove import Alcove
 from alcove.sdk import NotFound
@@ -14,6 +14,7 @@ from demo.instance import Instance
 from demo.project import Project, commit_of
 
 _GONE_S: Final = 30.0
+_LINE_MAX: Final = 90
 _TEMPLATE: Final = "ai-agent-sandbox"
 
 
@@ -121,6 +122,16 @@ def _timeline(alcove: Alcove, workspace: str) -> tuple[str, ...]:
     )
 
 
-def _short(detail: object) -> str:
-    text = str(detail)
-    return text if len(text) <= 100 else text[:97] + "…"
+def _short(detail: Mapping[str, object]) -> str:
+    """What an event tells beyond its name, in one line."""
+    said = {key: value for key, value in detail.items() if key != "name" and value is not None}
+    text = ", ".join(f"{key} {_words(value)}" for key, value in said.items())
+    return text if len(text) <= _LINE_MAX else text[: _LINE_MAX - 1] + "…"
+
+
+def _words(value: object) -> str:
+    return (
+        " ".join(str(v) for v in cast(list[object], value))
+        if isinstance(value, list)
+        else str(value)
+    )

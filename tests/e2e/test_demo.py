@@ -6,7 +6,7 @@ import pytest
 
 from demo import leftovers
 from demo.instance import Instance
-from demo.project import INICONFIG, MARKUPSAFE, publish
+from demo.project import ITSDANGEROUS, MARKUPSAFE, publish
 from demo.story import tell, tell_side_by_side
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -27,7 +27,7 @@ def test_an_agent_takes_a_real_project_from_clone_to_pushed_branch(
 def test_ten_side_by_side_leave_nothing_behind(
     installation: Instance, forge: str, repositories: Path, tmp_path: Path
 ) -> None:
-    bare = publish(INICONFIG, tmp_path, repositories)
-    outcomes = tell_side_by_side(installation, INICONFIG, forge, bare, print, 10)
+    bare = publish(ITSDANGEROUS, tmp_path, repositories)
+    outcomes = tell_side_by_side(installation, ITSDANGEROUS, forge, bare, print, 10)
     assert len({outcome.commit for outcome in outcomes}) == 10
     assert all(" passed" in outcome.tests for outcome in outcomes)

@@ -29,6 +29,8 @@ TIMEOUT_MAX_S: Final = 24 * 3600
 TOLD_MAX: Final = 2000
 """Characters of a command in its event."""
 LONG_S: Final = 5.0
+_IN_SHELL: Final = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -c "$0"')
+"""Followed by a line, runs it in the user's own shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ async def process(core: Core, actor: Actor, ref: str, call: Call) -> AsyncGenera
 
 def shell(line: str) -> Sequence[str]:
     """A command that runs a line in the user's own shell."""
-    return ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -c "$0"', line)
+    return (*_IN_SHELL, line)
 
 
 def read_exit(payload: bytes) -> Exit:
@@ -128,7 +130,9 @@ def read_exit(payload: bytes) -> Exit:
 
 
 def told(command: Sequence[str]) -> list[str]:
-    """A command for an event: bounded, and with control characters escaped."""
+    """A command for an event, as it was asked for: bounded, control characters escaped."""
+    if tuple(command[: len(_IN_SHELL)]) == _IN_SHELL:
+        command = command[len(_IN_SHELL) :]
     words: list[str] = []
     room = TOLD_MAX
     for word in command:
