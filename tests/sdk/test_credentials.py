@@ -41,6 +41,13 @@ def test_the_variable_for_one_server_never_goes_to_another(
         resolve(HERE)
 
 
+def test_a_token_without_a_server_is_for_the_one_that_is_named(
+    config: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALCOVE_TOKEN", "t1")
+    assert resolve(HERE).token == "t1"
+
+
 def test_variables_go_before_what_was_stored(
     config: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from alcove.clock import system_clock
@@ -148,6 +149,11 @@ class Progress:
     def __init__(self, update: "_Updater | None") -> None:
         self._update = update
 
+    @property
+    def seen(self) -> bool:
+        """Whether anybody sees it."""
+        return self._update is not None
+
     def say(self, text: str) -> None:
         if self._update is not None:
             self._update.say(clean(text))
@@ -155,13 +161,14 @@ class Progress:
 
 class _Updater:
     def __init__(self, console: "Console", text: str) -> None:
-        from rich.markup import escape  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
 
-        self._escape = escape
-        self._status = console.status(escape(text), spinner="dots")
+        # One line, cut at the edge: a line that wraps would jump up and down.
+        self._text = partial(Text, no_wrap=True, overflow="ellipsis")
+        self._status = console.status(self._text(text), spinner="dots")
 
     def say(self, text: str) -> None:
-        self._status.update(self._escape(text))
+        self._status.update(self._text(text))
 
     def __enter__(self) -> "_Updater":
         self._status.start()

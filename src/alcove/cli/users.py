@@ -3,7 +3,7 @@
 import sys
 from enum import StrEnum
 from getpass import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from alcove.cli import screen
 from alcove.cli.screen import Column
 from alcove.cli.session import Json, connect
 from alcove.sdk.errors import Invalid
+
+if TYPE_CHECKING:
+    from alcove.wire.users import User
 
 app = typer.Typer(help="People and service accounts.", no_args_is_help=True)
 UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
@@ -91,20 +94,31 @@ def list_(as_json: Json = False) -> None:
     )
 
 
+@app.command("link")
+def link(name: UserName, as_json: Json = False) -> None:
+    """Print a URL that signs a user in, once, within ten minutes (administrators)."""
+    with connect() as api:
+        made = api.users.sign_in_link(name)
+    if as_json:
+        screen.print_json(made)
+    else:
+        screen.answer(made.url)
+
+
 @app.command("disable")
-def disable(name: UserName) -> None:
+def disable(name: UserName, as_json: Json = False) -> None:
     """End a user's sessions and tokens at once; their workspaces stay."""
     with connect() as api:
-        api.users.disable(name)
-    screen.say_done(f"disabled {name}")
+        changed = api.users.disable(name)
+    _told(changed, "disabled", as_json=as_json)
 
 
 @app.command("enable")
-def enable(name: UserName) -> None:
+def enable(name: UserName, as_json: Json = False) -> None:
     """Let a disabled user in again."""
     with connect() as api:
-        api.users.enable(name)
-    screen.say_done(f"enabled {name}")
+        changed = api.users.enable(name)
+    _told(changed, "enabled", as_json=as_json)
 
 
 @app.command("passwd")
@@ -118,6 +132,13 @@ def passwd(
         current = getpass("Your password now: ") if name == me and sys.stdin.isatty() else None
         api.users.set_password(name, _new_password(name), current=current or None)
     screen.say_done(f"changed the password of {name}")
+
+
+def _told(user: "User", what: str, *, as_json: bool) -> None:
+    if as_json:
+        screen.print_json(user)
+    else:
+        screen.say_done(f"{what} {user.name}")
 
 
 def _new_password(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from alcove.cli import screen
+from alcove.cli.live import LiveLine
 from alcove.cli.parameters import typed
 from alcove.cli.screen import Column
 from alcove.cli.session import (
@@ -25,7 +26,7 @@ from alcove.clock import system_clock
 from alcove.sdk.errors import AlcoveError, Invalid, WaitTimeout, WorkspaceFailed
 
 if TYPE_CHECKING:
-    from alcove.sdk import Alcove, Goal, Workspace
+    from alcove.sdk import Goal, Workspace
     from alcove.wire.workspaces import Workspace as Info
 
 ENDS_SHOWN: Final = timedelta(days=30)
@@ -255,25 +256,30 @@ def delete(
     ],
     yes: Yes = False,
     no_wait: NoWait = False,
+    as_json: Json = False,
 ) -> None:
     """Delete workspaces and everything in them."""
     worst = 0
+    deleted: list[Info] = []
     with connect() as api:
         for ref in workspaces:
             try:
-                _delete_one(api, ref, yes=yes, wait=not no_wait)
+                one = api.workspaces.get(ref)
+                if yes or _confirmed(one.info):
+                    _delete_one(one, wait=not no_wait)
+                    deleted.append(one.info)
+                else:
+                    screen.say(f"{one.name} stays")
             except AlcoveError as error:
                 if len(workspaces) == 1:
                     raise
                 worst = max(worst, _reported(error))
+    if as_json:
+        screen.print_json({"items": deleted})
     raise typer.Exit(worst)
 
 
-def _delete_one(api: "Alcove", ref: str, *, yes: bool, wait: bool) -> None:
-    one = api.workspaces.get(ref)
-    if not yes and not _confirmed(one.info):
-        screen.say(f"{one.name} stays")
-        return
+def _delete_one(one: "Workspace", *, wait: bool) -> None:
     one.delete()
     if wait:
         with screen.progress(f"{one.name}: deleting") as shown:
@@ -303,9 +309,7 @@ def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) ->
     since = time.monotonic()
     if goal is not None:
         try:
-            with screen.progress(_progress_line(one.info)) as shown:
-                for info in one.changes(goal):
-                    shown.say(_progress_line(info))
+            _wait(one, goal)
         except (WorkspaceFailed, WaitTimeout) as error:
             error.message += f"\nLook at `alcove logs {one.name}` and `alcove show {one.name}`."
             raise
@@ -317,6 +321,16 @@ def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) ->
         screen.say_done(f"{one.name} {verb} ({time.monotonic() - since:.1f} s)")
         if one.health.startswith("degraded"):
             screen.say_warning(f"{one.health}; `alcove logs {one.name}` has more")
+
+
+def _wait(one: "Workspace", goal: "Goal") -> None:
+    """Show phase and reason as they change, and the log's newest line beside them."""
+    with screen.progress(_progress_line(one.info)) as shown:
+        line = LiveLine(shown, _progress_line(one.info))
+        if shown.seen and goal == "ready":
+            line.follow(one)
+        for info in one.changes(goal):
+            line.begin_with(_progress_line(info))
 
 
 def _progress_line(info: "Info") -> str:

@@ -130,7 +130,8 @@ def resolve(url: str | None = None, token: str | None = None) -> Endpoint:
     asked = url or found.url
     # A stored token is looked up under its own URL only; ALCOVE_TOKEN belongs to ALCOVE_URL, or
     # to whatever server is meant when that is not set.
-    token = token or (found.token if url is None or url == found.url else None)
+    if token is None and (url is None or found.url is None or _same(url, found.url)):
+        token = found.token
     if asked is None:
         asked = stored.current_url() or URL_DEFAULT
     asked = normal_url(asked)
@@ -156,6 +157,10 @@ def normal_url(url: str) -> str:
     place = f"[{host}]" if ":" in host else host
     where = f"{place}:{port}" if port and port != _PORTS[parts.scheme] else place
     return f"{parts.scheme}://{where}{parts.path.rstrip('/')}"
+
+
+def _same(one: str, other: str) -> bool:
+    return normal_url(one) == normal_url(other)
 
 
 def is_loopback(url: str) -> bool:

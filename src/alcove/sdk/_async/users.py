@@ -8,7 +8,7 @@ from alcove.sdk._async.pages import items
 from alcove.sdk._async.transport import AsyncTransport
 from alcove.sdk.answers import request
 from alcove.wire.base import Page
-from alcove.wire.users import Me, NewUser, PasswordChange, User, UserChange
+from alcove.wire.users import Me, NewUser, PasswordChange, SignInLink, User, UserChange
 
 RoleName: TypeAlias = Literal["owner", "admin", "member", "auditor"]
 
@@ -79,6 +79,10 @@ class AsyncUsers:
         """`current` is asked of those who change their own."""
         body = request(PasswordChange, {"new": new, "current": current})
         await self._transport.send("POST", f"{_path(name)}/password", json=body)
+
+    async def sign_in_link(self, name: str) -> SignInLink:
+        """A URL that signs this user in, once, within ten minutes."""
+        return await self._transport.post(SignInLink, f"{_path(name)}/sign-in-link")
 
 
 def _path(name: str) -> str:

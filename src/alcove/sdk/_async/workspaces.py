@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from alcove.sdk._async import execs
@@ -33,6 +33,7 @@ from alcove.wire.files import LogLine
 from alcove.wire.workspaces import NewWorkspace, Port, Ports, WorkspaceChange
 from alcove.wire.workspaces import Workspace as WorkspaceAnswer
 
+PAGE: Final = 200
 ParameterValue: TypeAlias = str | int | float | bool | Sequence[str]
 IsolationName: TypeAlias = Literal["container", "gvisor", "microvm"]
 OnChange: TypeAlias = Callable[[WorkspaceAnswer], object]
@@ -115,6 +116,7 @@ class AsyncWorkspaces:
             "owner": owner,
             "template": template,
             "phase": phase,
+            "limit": PAGE,
             "label": [f"{key}={value}" for key, value in (labels or {}).items()],
         }
         async for answer in items(self._transport, Page[WorkspaceAnswer], "/workspaces", query):

@@ -9,7 +9,7 @@ from alcove.sdk._sync.pages import items
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import request
 from alcove.wire.base import Page
-from alcove.wire.users import Me, NewUser, PasswordChange, User, UserChange
+from alcove.wire.users import Me, NewUser, PasswordChange, SignInLink, User, UserChange
 
 RoleName: TypeAlias = Literal["owner", "admin", "member", "auditor"]
 
@@ -76,6 +76,10 @@ class Users:
         """`current` is asked of those who change their own."""
         body = request(PasswordChange, {"new": new, "current": current})
         self._transport.send("POST", f"{_path(name)}/password", json=body)
+
+    def sign_in_link(self, name: str) -> SignInLink:
+        """A URL that signs this user in, once, within ten minutes."""
+        return self._transport.post(SignInLink, f"{_path(name)}/sign-in-link")
 
 
 def _path(name: str) -> str:

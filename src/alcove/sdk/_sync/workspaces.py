@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from alcove.sdk._sync import execs
@@ -34,6 +34,7 @@ from alcove.wire.files import LogLine
 from alcove.wire.workspaces import NewWorkspace, Port, Ports, WorkspaceChange
 from alcove.wire.workspaces import Workspace as WorkspaceAnswer
 
+PAGE: Final = 200
 ParameterValue: TypeAlias = str | int | float | bool | Sequence[str]
 IsolationName: TypeAlias = Literal["container", "gvisor", "microvm"]
 OnChange: TypeAlias = Callable[[WorkspaceAnswer], object]
@@ -114,6 +115,7 @@ class Workspaces:
             "owner": owner,
             "template": template,
             "phase": phase,
+            "limit": PAGE,
             "label": [f"{key}={value}" for key, value in (labels or {}).items()],
         }
         for answer in items(self._transport, Page[WorkspaceAnswer], "/workspaces", query):
