@@ -5,7 +5,6 @@ root and without a runtime.
 """
 
 import hashlib
-import json
 import shutil
 import subprocess
 import tempfile
@@ -68,26 +67,23 @@ class AgentDriver(FakeDriver):
 
     def _launch(self, workspace: WorkspaceId, control_key: str) -> None:
         home = self.home(workspace)
-        self.directory.chmod(0o711)
         home.mkdir(parents=True)
-        home.chmod(0o777)
         env: dict[str, Any] = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "ALCOVE_LISTEN": f"unix:{self._socket(workspace)}",
             "ALCOVE_CONTROL_SHA256": hashlib.sha256(control_key.encode()).hexdigest(),
-            "ALCOVE_USER": "nobody",
+            "ALCOVE_USER": "root",
             "ALCOVE_WORKDIR": str(home),
             "ALCOVE_ROOT": "contained",
-            "ALCOVE_IMAGE_ENV": json.dumps({"SHELL": "/bin/sh", "HOME": str(home)}),
         }
-        log = (self.directory / workspace / "log").open("wb")
-        self.processes[workspace] = subprocess.Popen(
-            [BINARY], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home
-        )
+        with (self.directory / workspace / "log").open("wb") as log:
+            self.processes[workspace] = subprocess.Popen(
+                [BINARY], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home
+            )
         deadline = time.monotonic() + 10
         while not self._socket(workspace).exists():
             if time.monotonic() > deadline:
-                raise TimeoutError(Path(log.name).read_text())
+                raise TimeoutError((self.directory / workspace / "log").read_text())
             time.sleep(0.005)
 
 
@@ -106,7 +102,7 @@ async def add_plain_template(tx: Tx) -> None:
     version = TemplateVersion(
         template="plain",
         number=1,
-        recipe=replace(recipe, user="nobody"),
+        recipe=replace(recipe, user="root"),
         digest="sha256:0",
         message="",
         created_at=T0,

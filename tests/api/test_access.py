@@ -59,8 +59,16 @@ async def template(api: Served, owner: Actor) -> str:
     return "python"
 
 
-READ = {"own": (YES, YES, YES, YES), "other": (YES, YES, HIDDEN, YES), "subject": workspace}
-CHANGE = {"own": (YES, YES, YES, NO), "other": (YES, YES, HIDDEN, NO), "subject": workspace}
+READ: dict[str, Any] = {
+    "own": (YES, YES, YES, YES),
+    "other": (YES, YES, HIDDEN, YES),
+    "subject": workspace,
+}
+CHANGE: dict[str, Any] = {
+    "own": (YES, YES, YES, NO),
+    "other": (YES, YES, HIDDEN, NO),
+    "subject": workspace,
+}
 ANYONE: dict[str, Any] = {"own": (YES, YES, YES, YES), "bound": NO}
 ADMINS: dict[str, Any] = {"own": (YES, YES, NO, NO), "bound": NO}
 FILE: dict[str, Any] = {"query": {"path": "a"}}

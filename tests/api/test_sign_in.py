@@ -91,9 +91,10 @@ async def test_guessing_is_slowed_down_by_address(api: Served) -> None:
 
 async def test_guessing_is_slowed_down_by_account_from_many_addresses(api: Served) -> None:
     tries = api.core.settings.sign_in_rate_per_minute * sign_in.ACCOUNT_SHARE
-    rate = {"per_minute": tries, "burst": tries, "now": api.world.clock()}
     for _ in range(tries):
-        api.core.gate.rates.take("sign-in-as:ada", **rate)
+        api.core.gate.rates.take(
+            "sign-in-as:ada", per_minute=tries, burst=tries, now=api.world.clock()
+        )
     with pytest.raises(TooMany):
         await by_password(api.core, name="ada", password="x", address="9.9.9.9")
 

@@ -1,46 +1,25 @@
 """Creating, looking and asking, as clients do it."""
 
+from typing import Any
+
 import pytest
 
 from alcove.core import identity
 from tests.api.served import ADA, BOB, ROOT, Served
 
 W = "/api/v2/workspaces"
-FIELDS = [
-    "id",
-    "name",
-    "owner",
-    "kind",
-    "template",
-    "template_version",
-    "phase",
-    "desired",
-    "reason",
-    "health",
-    "isolation",
-    "parameters",
-    "labels",
-    "repo",
-    "branch",
-    "ephemeral",
-    "created_at",
-    "started_at",
-    "last_used_at",
-    "expires_at",
-    "stop_at",
-    "node",
-    "ports",
-    "urls",
-    "usage",
-    "started",
-    "generation",
-]
+FIELDS = {
+    *("id", "name", "owner", "kind", "template", "template_version", "phase", "desired"),
+    *("reason", "health", "isolation", "parameters", "labels", "repo", "branch", "ephemeral"),
+    *("created_at", "started_at", "last_used_at", "expires_at", "stop_at", "node", "ports"),
+    *("urls", "usage", "started", "generation"),
+}
 
 
 async def test_a_workspace_has_exactly_the_promised_fields(api_on: Served) -> None:
     answer = await (await api_on.client()).post(W, json={"template": "python", "name": "api"})
     assert answer.status_code == 201
-    assert sorted(answer.json()) == sorted(FIELDS)
+    assert answer.json().keys() == FIELDS
     assert answer.json()["owner"] == "ada"
     assert answer.json()["phase"] == "provisioning"
 
@@ -69,15 +48,13 @@ async def test_times_are_utc_with_z(api: Served) -> None:
         },
     ],
 )
-async def test_every_orchestrators_body_means_the_same(
-    api: Served, body: dict[str, object]
-) -> None:
-    at_top = body.get("parameters") or body["rich_parameters"]
-    assert isinstance(at_top, dict | list)
-    if isinstance(at_top, dict):
-        at_top["repo"] = "https://git.example.com/api.git"
-    else:
-        at_top.append({"name": "repo", "value": "https://git.example.com/api.git"})
+async def test_every_orchestrators_body_means_the_same(api: Served, body: dict[str, Any]) -> None:
+    at_top: Any = body.get("parameters") or body["rich_parameters"]
+    repo = "https://git.example.com/api.git"
+    named = {"name": "repo", "value": repo}
+    given: Any = [*at_top, named] if isinstance(at_top, list) else {**at_top, "repo": repo}
+    key = "parameters" if "parameters" in body else "rich_parameters"
+    body = {**body, key: given}
     made = (await (await api.client()).post(W, json=body)).json()
     assert made["parameters"]["cpu"] == 4
     assert made["repo"] == "https://git.example.com/api.git"

@@ -84,7 +84,7 @@ def _answer(result: execs.ExecResult) -> ExecAnswer:
     stdout, stderr = result.stdout, result.stderr
     return ExecAnswer(
         exit_code=result.exit_code,
-        signal=result.signal,
+        signal=_signal(result.signal),
         stdout=stdout.decode("utf-8", "replace"),
         stderr=stderr.decode("utf-8", "replace"),
         stdout_base64=_exact(stdout),
@@ -93,6 +93,22 @@ def _answer(result: execs.ExecResult) -> ExecAnswer:
         duration_ms=result.duration_ms,
         error=result.error,
     )
+
+
+def exit_of(payload: bytes) -> ExecExit:
+    """How a process ended, from the agent's words."""
+    ended = execs.read_exit(payload)
+    return ExecExit(
+        exit_code=ended.exit_code,
+        signal=_signal(ended.signal),
+        duration_ms=ended.duration_ms,
+        error=ended.error,
+    )
+
+
+def _signal(name: str | None) -> str | None:
+    """`KILL`: what goes in as a signal's name also comes out so."""
+    return name.removeprefix("SIG") if name else None
 
 
 def _exact(data: bytes) -> str | None:
@@ -122,16 +138,7 @@ async def _copy(frames: AsyncIterator[tuple[Frame, bytes]], writer: Writer) -> N
             for name, text in texts.items():
                 for output in text.end():
                     await writer.event(_NAMES[name], output)
-            ended = execs.read_exit(payload)
-            await writer.event(
-                "exit",
-                ExecExit(
-                    exit_code=ended.exit_code,
-                    signal=ended.signal,
-                    duration_ms=ended.duration_ms,
-                    error=ended.error,
-                ),
-            )
+            await writer.event("exit", exit_of(payload))
             return
     raise Unavailable("the workspace's agent went away before the command ended")
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alcove.api.arguments import CoreOf, WorkspaceRef
+from alcove.api.execs import exit_of
 from alcove.api.routing import router
 from alcove.api.streaming import still_allowed
 from alcove.core import access, execs, terminals
@@ -154,10 +155,11 @@ def _call(asked: ProcessRequest) -> Call:
 
 async def _frames_out(live: Process, socket: WebSocket) -> None:
     async for kind, payload in live.frames():
+        if kind is AgentFrame.EXIT:
+            await socket.send_bytes(bytes((kind,)) + exit_of(payload).model_dump_json().encode())
+            return
         for start in range(0, len(payload) or 1, PAYLOAD_MAX):
             await socket.send_bytes(bytes((kind,)) + payload[start : start + PAYLOAD_MAX])
-        if kind is AgentFrame.EXIT:
-            return
 
 
 async def _frames_in(live: Process, socket: WebSocket) -> None:
@@ -189,7 +191,7 @@ async def _terminal_out(live: Process, socket: WebSocket) -> None:
         if kind in {AgentFrame.STDOUT, AgentFrame.STDERR}:
             await socket.send_bytes(payload)
         elif kind is AgentFrame.EXIT:
-            ended = execs.read_exit(payload)
+            ended = exit_of(payload)
             said = {"type": "exit", "exit_code": ended.exit_code, "signal": ended.signal}
             await socket.send_text(json.dumps(said))
             return

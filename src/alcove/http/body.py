@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qs
 
+import anyio
 from fastapi import Depends
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.types import Message
 
 from alcove.http.problem import HttpError, field_errors
 from alcove.model.errors import Invalid
@@ -19,6 +21,9 @@ from alcove.wire.base import Request as WireRequest
 
 JSON_MAX: Final = 1 << 20
 FORM_MAX: Final = 64 << 10
+DRAIN_MAX: Final = 16 << 20
+DRAIN_S: Final = 2.0
+STALLED_S: Final = 60.0
 _RAW: Final = "raw_body"
 _ModelT = TypeVar("_ModelT", bound=WireRequest)
 
@@ -73,16 +78,18 @@ async def read_all(request: Request, *, size_max: int) -> bytes:
 async def stream(request: Request, *, size_max: int) -> AsyncIterator[bytes]:
     """The body in the pieces in which it came, unbuffered. Raises HttpError(413)."""
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > size_max:
+    if len(declared) > 18 or (declared.isdecimal() and int(declared) > size_max):
+        await _drain(request)
         raise _too_large(size_max)
     size = 0
     while True:
-        message = await request.receive()
+        message = await _next(request)
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > size_max:
+            await _drain(request)
             raise _too_large(size_max)
         if chunk:
             yield chunk
@@ -113,6 +120,25 @@ def require_type(connection: HTTPConnection, *allowed: str) -> str:
             415, f"send Content-Type: {' or '.join(allowed)}, not {named or 'nothing'}"
         )
     return kind
+
+
+async def _next(request: Request) -> Message:
+    """Raises HttpError(408) for a client that begins a body and then says nothing."""
+    with anyio.move_on_after(STALLED_S):
+        return await request.receive()
+    raise HttpError(408, f"nothing came for {STALLED_S:.0f} s", {"connection": "close"})
+
+
+async def _drain(request: Request) -> None:
+    """Throw the rest away for a moment: a connection that is closed on unread bytes is reset,
+    and most clients then never see the answer. Whoever sends without end is cut off."""
+    drained = 0
+    with anyio.move_on_after(DRAIN_S):
+        while drained < DRAIN_MAX:
+            message = await request.receive()
+            drained += len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                return
 
 
 def _too_large(size_max: int) -> HttpError:

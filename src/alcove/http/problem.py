@@ -56,6 +56,7 @@ CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",
+    408: "timeout",
     411: "length_required",
     413: "too_large",
     415: "unsupported_media_type",
