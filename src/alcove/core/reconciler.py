@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 import anyio
 
+from alcove.core import identity
 from alcove.core.agent import Reach
 from alcove.core.app import Core
 from alcove.core.bus import RECONCILE, STARTUPS, TIMERS, workspace_topic
@@ -34,7 +35,7 @@ from alcove.model.errors import AlcoveError, DriverError, Unavailable
 from alcove.model.event import EventKind, NewEvent
 from alcove.model.lifecycle import Effect, Step, step
 from alcove.model.workspace import LeaseToken, Observation, Observed, Phase, Workspace, WorkspaceId
-from alcove.store import events, leases, users
+from alcove.store import events, leases
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class _Work:
     """What this server has under way."""
 
     leases: dict[WorkspaceId, Lease] = field(default_factory=dict[WorkspaceId, Lease])
+    waiting: bool = False
+    """More may be due than there was room for."""
 
 
 async def run(core: Core) -> None:
@@ -82,9 +85,10 @@ async def run(core: Core) -> None:
             while True:
                 room = STEPS_MAX - len(work.leases)
                 due = await _lease(core, work, limit=room) if room else ()
+                work.waiting = len(due) == room
                 for workspace in due:
                     group.start_soon(_drive, core, work, workspace)
-                if not room or len(due) < room:
+                if not room or not work.waiting:
                     await hints.wait(POLL_S)
 
 
@@ -160,8 +164,8 @@ async def _drive(core: Core, work: _Work, workspace: Workspace) -> None:
     finally:
         if work.leases.get(workspace.id) is lease:
             del work.leases[workspace.id]
-        # There is room again, and it may be due at once.
-        core.bus.wake(RECONCILE)
+        if work.waiting:
+            core.bus.wake(RECONCILE)
 
 
 async def _give_back(core: Core, lease: Lease) -> None:
@@ -193,9 +197,12 @@ async def _step_on(core: Core, row: Workspace, lease: Lease) -> None:
             now = core.clock()
             known = replace(current, phase=todo.phase, check_at=now)
             kept = await _settle(core, row, known, lease, keep=True)
-            if kept is None or kept.generation != row.generation:
+            if kept is None:
                 return
+            changed = kept.generation != row.generation
             row, current = kept, replace(kept, handle=current.handle)
+            if changed:
+                continue
         if not lease.valid(core.clock()):
             log.warning("workspace %s: lease ended before %s", row.id, todo.effect)
             return
@@ -275,13 +282,9 @@ async def _act(
 
 async def _claim(core: Core, workspace: Workspace, seen: Observation) -> Workspace:
     assert workspace.handle is not None
-    async with core.db.read() as tx:
-        names = await users.names(tx, [workspace.owner])
+    names = await identity.names(core, [workspace.owner])
     body = claim_body(
-        workspace,
-        boot=seen.boot,
-        owner_name=names.get(workspace.owner, workspace.owner),
-        settings=core.settings,
+        workspace, boot=seen.boot, owner_name=names[workspace.owner], settings=core.settings
     )
     try:
         with anyio.fail_after(CLAIM_TIMEOUT_S):
@@ -326,6 +329,9 @@ async def _settle(
     if until is not None:
         lease.until = until
     core.bus.wake(workspace_topic(row.id))
+    if not keep and row.check_at <= now:
+        # Somebody asked for something else meanwhile, or a failure was final.
+        core.bus.wake(RECONCILE)
     if row.phase is Phase.RUNNING and row.health == STARTING:
         core.bus.wake(STARTUPS)
     elif row.phase is Phase.STOPPED and row.spec.ephemeral:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, String, func, insert, literal, select, update
+from sqlalchemy import BigInteger, Row, String, bindparam, func, insert, literal, select, update
 from sqlalchemy.sql.functions import count
 
 from alcove.model.event import Event, EventKind, NewEvent
@@ -21,6 +21,18 @@ from alcove.store.schema import counters, events
 CHANNEL: Final = "alcove_events"
 """PostgreSQL's NOTIFY channel; the payload is the newest number."""
 DETAIL_MAX: Final = 16_384
+
+
+_TAKE: Final = (
+    update(counters)
+    .where(counters.c.name == "events")
+    .values(value=counters.c.value + bindparam("more", type_=BigInteger))
+)
+_NUMBERED: Final = _TAKE.returning(counters.c.value)
+_NUMBERED_AND_NOTIFIED: Final = _TAKE.returning(
+    counters.c.value, func.pg_notify(CHANNEL, counters.c.value.cast(String))
+)
+_INSERT: Final = insert(events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +52,10 @@ EVERYTHING: Final = EventFilters()
 async def append(tx: Tx, now: datetime, *news: NewEvent) -> int:
     """Write the events under the next numbers; answers the last number."""
     assert news, "an append without events takes a lock for nothing"
-    postgres = tx.dialect.name == "postgresql"
-    numbered = (
-        update(counters)
-        .where(counters.c.name == "events")
-        .values(value=counters.c.value + len(news))
-        .returning(
-            counters.c.value,
-            *([func.pg_notify(CHANNEL, counters.c.value.cast(String))] if postgres else []),
-        )
-    )
-    last: int = (await tx.execute(numbered)).one()[0]
+    numbered = _NUMBERED_AND_NOTIFIED if tx.dialect.name == "postgresql" else _NUMBERED
+    last: int = (await tx.execute(numbered, {"more": len(news)})).one()[0]
     first = last - len(news) + 1
-    await tx.execute(
-        insert(events), [_row(seq, now, new) for seq, new in enumerate(news, start=first)]
-    )
+    await tx.execute(_INSERT, [_row(seq, now, new) for seq, new in enumerate(news, start=first)])
     mark_appended(tx)
     return last
 

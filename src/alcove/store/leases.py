@@ -7,15 +7,86 @@ that slept through its lease changes nothing when it wakes.
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import case, insert, literal, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Case,
+    Column,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from alcove.model.workspace import LeaseToken, Phase, Workspace, WorkspaceId
 from alcove.store.db import Tx
 from alcove.store.rows import dump_handle, load_workspace
 from alcove.store.schema import leases, workspaces
+
+_W: Final = workspaces.c
+_DUE: Final = (
+    select(_W.id)
+    .where(
+        _W.check_at <= bindparam("now", type_=_W.check_at.type),
+        # Literal, so that PostgreSQL sees that the partial index serves.
+        _W.phase != literal_column(f"'{Phase.DELETED}'"),
+        or_(
+            _W.lease_token.is_(None),
+            _W.lease_expires_at < bindparam("now", type_=_W.check_at.type),
+        ),
+    )
+    .order_by(_W.check_at)
+    .limit(bindparam("rows", type_=Integer))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_LEASE_DUE: Final = (
+    update(workspaces)
+    .where(_W.id.in_(select(_DUE.c.id)))
+    .values(lease_token=bindparam("token"), lease_expires_at=bindparam("until"))
+    .returning(*_W)
+)
+# A person's request made during the step wins: keep the check time, the reason and the fresh
+# failure budget that it wrote. And what this step did not change is left alone, since others
+# may write it too.
+_UNASKED: Final = _W.generation == bindparam("generation_seen", type_=Integer)
+
+
+def _if_changed(column: Column[Any], name: str, *, unasked: bool) -> Case[Any]:
+    changed = bindparam(f"{name}_changed", type_=Boolean)
+    if_so = and_(_UNASKED, changed) if unasked else changed
+    return case((if_so, bindparam(f"{name}_now", type_=column.type)), else_=column)
+
+
+# Built once: building them anew for each step costs more than sending them.
+_SETTLE: Final = (
+    update(workspaces)
+    .where(_W.id == bindparam("of"), _W.lease_token == bindparam("under"))
+    .values(
+        phase=bindparam("phase"),
+        handle=bindparam("handle"),
+        boot=bindparam("boot"),
+        started_at=bindparam("started_at"),
+        stop_at=bindparam("stop_at"),
+        failures=case((_UNASKED, bindparam("failures_now", type_=Integer)), else_=_W.failures),
+        check_at=case((_UNASKED, bindparam("look_at", type_=_W.check_at.type)), else_=_W.check_at),
+        lease_token=bindparam("lease_token"),
+        lease_expires_at=bindparam("lease_expires_at"),
+        reason=_if_changed(_W.reason, "reason", unasked=True),
+        retire_boot=_if_changed(_W.retire_boot, "retire", unasked=True),
+        health=_if_changed(_W.health, "health", unasked=False),
+        leftovers=func.coalesce(bindparam("left_now", type_=_W.leftovers.type), _W.leftovers),
+    )
+    .returning(*_W)
+)
 
 
 async def lease_due(
@@ -26,26 +97,8 @@ async def lease_due(
     One statement. PostgreSQL honours SKIP LOCKED, and because the locking query is a CTE it
     runs it exactly once; SQLite has a single writer, and SQLAlchemy leaves the clause out there.
     """
-    due = (
-        select(workspaces.c.id)
-        .where(
-            workspaces.c.check_at <= now,
-            # Literal, so that PostgreSQL sees that the partial index serves.
-            workspaces.c.phase != literal(str(Phase.DELETED), literal_execute=True),
-            or_(workspaces.c.lease_token.is_(None), workspaces.c.lease_expires_at < now),
-        )
-        .order_by(workspaces.c.check_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    rows = await tx.execute(
-        update(workspaces)
-        .where(workspaces.c.id.in_(select(due.c.id)))
-        .values(lease_token=token, lease_expires_at=now + lease)
-        .returning(*workspaces.c)
-    )
-    return [load_workspace(row) for row in rows]
+    given = {"now": now, "rows": limit, "token": token, "until": now + lease}
+    return [load_workspace(row) for row in await tx.execute(_LEASE_DUE, given)]
 
 
 async def settle(
@@ -62,36 +115,28 @@ async def settle(
     Answers the row as it is now (a person may have asked for something else meanwhile), or None,
     having written nothing, if the lease was lost: then our result is stale.
     """
-    # A person's request made during the step wins: keep the check time, the reason and the
-    # fresh failure budget that it wrote.
-    unasked = workspaces.c.generation == before.generation
-    # What was not changed by this step is left alone, since others may write it too.
-    values: dict[str, Any] = {
+    given = {
+        "of": before.id,
+        "under": token,
+        "generation_seen": before.generation,
         "phase": after.phase,
         "handle": dump_handle(after.handle),
         "boot": after.boot,
         "started_at": after.started_at,
         "stop_at": after.stop_at,
-        "failures": case((unasked, after.failures), else_=workspaces.c.failures),
-        "check_at": case((unasked, after.check_at), else_=workspaces.c.check_at),
+        "failures_now": after.failures,
+        "look_at": after.check_at,
         "lease_token": None if keep_until is None else token,
         "lease_expires_at": keep_until,
+        "reason_changed": after.reason != before.reason,
+        "reason_now": after.reason,
+        "retire_changed": after.retire_boot != before.retire_boot,
+        "retire_now": after.retire_boot,
+        "health_changed": after.health != before.health,
+        "health_now": after.health,
+        "left_now": json.dumps(list(leftovers)) if leftovers else None,
     }
-    for name in ("reason", "retire_boot"):
-        if getattr(after, name) != getattr(before, name):
-            column = workspaces.c[name]
-            values[name] = case((unasked, getattr(after, name)), else_=column)
-    if after.health != before.health:
-        values["health"] = after.health
-    if leftovers:
-        values["leftovers"] = json.dumps(list(leftovers))
-    done = (
-        update(workspaces)
-        .where(workspaces.c.id == before.id, workspaces.c.lease_token == token)
-        .values(**values)
-        .returning(*workspaces.c)
-    )
-    row = (await tx.execute(done)).one_or_none()
+    row = (await tx.execute(_SETTLE, given)).one_or_none()
     return None if row is None else load_workspace(row)
 
 

@@ -5,8 +5,9 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from alcove.model.errors import Conflict
@@ -16,6 +17,14 @@ from alcove.store.rows import dump_recipe, load_template, load_version
 from alcove.store.schema import template_versions, templates
 
 _VERSION = [c for c in template_versions.c if c.name != "files"]
+
+_ACTIVE: Final = (
+    select(*_VERSION)
+    .join(templates, templates.c.name == template_versions.c.template)
+    .where(template_versions.c.number == templates.c.active)
+    .order_by(template_versions.c.template)
+)
+_ACTIVE_NAMED: Final = _ACTIVE.where(templates.c.name.in_(bindparam("names", expanding=True)))
 
 
 async def get(tx: Tx, name: str) -> Template | None:
@@ -38,15 +47,11 @@ async def find(tx: Tx, *, after: str, limit: int) -> Sequence[Template]:
 
 async def active_versions(tx: Tx, names: Sequence[str] | None = None) -> Sequence[TemplateVersion]:
     """What new workspaces get, of all templates or of those named."""
-    query = (
-        select(*_VERSION)
-        .join(templates, templates.c.name == template_versions.c.template)
-        .where(template_versions.c.number == templates.c.active)
-        .order_by(template_versions.c.template)
-    )
-    if names is not None:
-        query = query.where(templates.c.name.in_(names))
-    return [load_version(row) for row in await tx.execute(query)]
+    if names is None:
+        found = await tx.execute(_ACTIVE)
+    else:
+        found = await tx.execute(_ACTIVE_NAMED, {"names": list(names)})
+    return [load_version(row) for row in found]
 
 
 async def version(tx: Tx, name: str, number: int) -> TemplateVersion | None:

@@ -9,7 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.functions import count
 
@@ -37,6 +49,19 @@ _LIVE_NAME: Final = re.compile(r"uq_workspaces_live_name|workspaces\.owner, work
 """How PostgreSQL and SQLite name the index of names."""
 
 
+# Built once, because they are on the way of every creation.
+_INSERT: Final = insert(workspaces)
+_TURN: Final = (
+    select(users.c.id).where(users.c.id == bindparam("of")).with_for_update(key_share=True)
+)
+_COUNT_LIVE: Final = (
+    select(count(literal_column("1")))
+    .select_from(workspaces)
+    .where(workspaces.c.owner == bindparam("of"), workspaces.c.phase != Phase.DELETED)
+)
+_BY_ID: Final = select(workspaces).where(workspaces.c.id == bindparam("of"))
+
+
 @dataclass(frozen=True, slots=True)
 class WorkspaceFilters:
     """All that are set must match. Deleted ones are left out unless asked for by phase."""
@@ -60,7 +85,7 @@ class Position:
 async def add(tx: Tx, workspace: Workspace, *, request: str = "{}") -> None:
     """`request`: what its owner asked for, as JSON. Raises Conflict when the name is taken."""
     try:
-        await tx.execute(insert(workspaces).values(**dump_workspace(workspace), request=request))
+        await tx.execute(_INSERT, {**dump_workspace(workspace), "request": request})
     except IntegrityError as error:
         if _LIVE_NAME.search(str(error.orig)):
             raise Conflict(f"there is already a workspace named {workspace.name}") from error
@@ -74,7 +99,7 @@ async def request_of(tx: Tx, id: WorkspaceId) -> str:
 
 
 async def get(tx: Tx, id: WorkspaceId) -> Workspace | None:
-    row = (await tx.execute(select(workspaces).where(workspaces.c.id == id))).one_or_none()
+    row = (await tx.execute(_BY_ID, {"of": id})).one_or_none()
     return None if row is None else load_workspace(row)
 
 
@@ -119,14 +144,8 @@ async def find(
 async def count_live(tx: Tx, *, owner: UserId) -> int:
     """How many the owner has. Until the transaction ends, nobody else adds to them."""
     # NO KEY UPDATE: a plain FOR UPDATE would wait for every insert that refers to the user.
-    turn = select(users.c.id).where(users.c.id == owner).with_for_update(key_share=True)
-    await tx.execute(turn)
-    live = (
-        select(count(literal(1)))
-        .select_from(workspaces)
-        .where(workspaces.c.owner == owner, workspaces.c.phase != Phase.DELETED)
-    )
-    return (await tx.execute(live)).scalar_one()
+    await tx.execute(_TURN, {"of": owner})
+    return (await tx.execute(_COUNT_LIVE, {"of": owner})).scalar_one()
 
 
 async def count_by_phase(tx: Tx) -> Mapping[Phase, int]:
