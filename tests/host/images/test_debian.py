@@ -6,9 +6,10 @@ The layers are kept below /var/tmp between runs: only a change of the recipe bui
 import os
 import stat
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 
@@ -206,6 +207,31 @@ def test_a_cancelled_build_leaves_no_process_and_no_file(
     assert not {uid for uid in _owners() if IDS <= uid < IDS + 65536}
 
 
+def test_a_build_dies_with_the_process_that_wanted_it(
+    kept: ImageLibrary, small: list[Path]
+) -> None:
+    ids = IDS + 65536
+    program = f"""
+import time
+from pathlib import Path
+from alcove.host.images import ImageLibrary
+from alcove.host.settings import HostSettings
+from alcove.model.image import DebianImage
+library = ImageLibrary(HostSettings(data_dir=Path({str(KEPT)!r}), id_base={ids}))
+library.prepare(DebianImage("bookworm", ("procps", "rsync"), "dev", sudo=False))
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program])
+    _until(lambda: any(ids <= uid < ids + 65536 for uid in _owners()))
+    mounts = Path("/proc/mounts").read_text()
+    process.kill()
+    process.wait()
+    _until(lambda: not any(ids <= uid < ids + 65536 for uid in _owners()))
+    assert str(KEPT) not in mounts, "mounts of a build are its own"
+    ImageLibrary(HostSettings(data_dir=KEPT, id_base=ids)).close()
+    assert not list((KEPT / "host/images/building").iterdir())
+
+
 def test_half_a_build_is_removed_at_the_next_start(settings: HostSettings) -> None:
     ImageLibrary(settings).close()
     left = settings.images_dir / "building/dead/tree/usr"
@@ -236,6 +262,13 @@ def test_images_with_all_the_tools_share_them() -> None:
     two = plan(DebianImage("bookworm", (*TOOLS, "golang"), "dev", sudo=True))
     assert [layer.name for layer in one[:2]] == [layer.name for layer in two[:2]]
     assert one[2].packages == ("make", "sudo")
+
+
+def _until(claim: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def _owners() -> set[int]:
