@@ -184,6 +184,13 @@ class Installation:
     def cgroups(self) -> Cgroups:
         return Cgroups(self.name)
 
+    def hold_images(self, state: str) -> None:
+        """Have every image in `state` from now on: "ready", "building" or "failed"."""
+        if state == "ready":
+            (self.data_dir / "held").unlink(missing_ok=True)
+        else:
+            (self.data_dir / "held").write_text(state)
+
     def weaken(self, control: str) -> None:
         """Take one control away from the next start: see `tests.host.serving`."""
         (self.data_dir / "weak").write_text(control)

@@ -4,15 +4,37 @@ tests.host.serving SETTINGS.json`. What it serves differs from `alcove host` in 
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from alcove.drivers.base import ImageStatus
 from alcove.host import bundle
 from alcove.host.closed_network import ClosedNetwork
 from alcove.host.main import prepare, serve, tear_down
 from alcove.host.settings import HostSettings
 from alcove.host.static_images import StaticImages
+from alcove.model.image import Image
+
+
+class HeldImages(StaticImages):
+    """Not ready while `file` says so: it holds the state, `building` or `failed`."""
+
+    def __init__(self, layers: Mapping[str, Sequence[Path]], file: Path) -> None:
+        super().__init__(layers)
+        self._file = file
+
+    def status(self, image: Image) -> ImageStatus:
+        return self._held(super().status(image))
+
+    def statuses(self) -> list[ImageStatus]:
+        return [self._held(status) for status in super().statuses()]
+
+    def _held(self, status: ImageStatus) -> ImageStatus:
+        if not self._file.exists():
+            return status
+        return replace(status, state=self._file.read_text(), detail="unpacking 34 %")
 
 
 def weakened(config: Callable[..., Any], file: Path) -> Callable[..., Any]:
@@ -45,7 +67,8 @@ def main(path: str, *, teardown: bool) -> int:
     settings = HostSettings(**data)
     bundle.config = weakened(bundle.config, settings.data_dir / "weak")
     run = tear_down if teardown else serve
-    return run(settings, prepare(settings), StaticImages(layers), ClosedNetwork())
+    images = HeldImages(layers, settings.data_dir / "held")
+    return run(settings, prepare(settings), images, ClosedNetwork())
 
 
 if __name__ == "__main__":

@@ -233,3 +233,13 @@ class TestTheSocket:
         path = shared_installation.data_dir / "run/host.sock"
         assert path.stat().st_mode & 0o777 == 0o660
         assert path.parent.stat().st_mode & 0o022 == 0
+
+    def test_it_ends_on_sigterm_although_clients_hold_every_place(
+        self, crash_installation: Installation
+    ) -> None:
+        clients = [self._dial(crash_installation) for _ in range(70)]
+        crash_installation.end()
+        for client in clients:
+            client.close()
+        crash_installation.up()
+        assert self._goes_on(crash_installation)

@@ -34,7 +34,9 @@ from alcove.model.workspace import Handle, Observation, Observed, Spec, Workspac
 
 NAME: Final = "local"
 _HANDLE_VERSION: Final = 1
-_CONNECTIONS_MAX: Final = 16
+_LOOKS_MAX: Final = 8
+_VERBS_MAX: Final = 16
+"""Requests at a time: looks do not wait behind verbs, which may take as long as a grace period."""
 _LOOK_TIMEOUT_S: Final = 10.0
 _VERB_TIMEOUT_S: Final = 120.0
 _PIN_TIMEOUT_S: Final = 90.0
@@ -50,7 +52,8 @@ class LocalDriver:
         self._socket = run_dir / "host.sock"
         self._agents = run_dir / "agents"
         self._idle: list[anyio.abc.SocketStream] = []
-        self._limit: anyio.CapacityLimiter | None = None
+        self._looks: anyio.CapacityLimiter | None = None
+        self._verbs: anyio.CapacityLimiter | None = None
 
     @property
     def name(self) -> str:
@@ -185,11 +188,9 @@ class LocalDriver:
     ) -> Any:
         """One request, one answer, on a connection of its own for the time being. Raises the
         error of the other side, or DriverError when there is no answer."""
-        if self._limit is None:
-            self._limit = anyio.CapacityLimiter(_CONNECTIONS_MAX)
         frame = protocol.write_request(request)
         try:
-            async with self._limit:
+            async with self._turn(look=timeout_s <= _LOOK_TIMEOUT_S):
                 with anyio.fail_after(timeout_s):
                     body = await self._exchange(frame)
         except TimeoutError as error:
@@ -204,6 +205,13 @@ class LocalDriver:
             return protocol.read_answer(body, adapter)
         except protocol.Malformed as error:
             raise DriverError(f"the host process: {error}", retry=True) from error
+
+    def _turn(self, *, look: bool) -> anyio.CapacityLimiter:
+        """Made on first use: a limiter belongs to an event loop, a driver is made before one."""
+        if self._looks is None or self._verbs is None:
+            self._looks = anyio.CapacityLimiter(_LOOKS_MAX)
+            self._verbs = anyio.CapacityLimiter(_VERBS_MAX)
+        return self._looks if look else self._verbs
 
     async def _exchange(self, frame: bytes) -> bytes:
         connection = await self._connection()

@@ -22,6 +22,7 @@ from alcove.model.errors import AlcoveError, DriverError
 log: Final = logging.getLogger(__name__)
 _CONNECTIONS_MAX: Final = 64
 _FRAME_TIMEOUT_S: Final = 10.0
+_STOP_SEEN_S: Final = 0.5
 _UCRED: Final = struct.Struct("3i")
 
 
@@ -42,7 +43,8 @@ class Daemon:
     def serve(self) -> None:
         while not self._stopping.is_set():
             # A place first: when all are taken, the next client waits in the backlog.
-            self._places.acquire()
+            if not self._places.acquire(timeout=_STOP_SEEN_S):
+                continue
             try:
                 connection, _ = self._listener.accept()
             except OSError:

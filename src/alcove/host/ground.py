@@ -23,7 +23,7 @@ from alcove.host.idmaps import IdMaps
 from alcove.host.runtime import Process, Runtime
 from alcove.host.settings import HostSettings
 from alcove.host.syscalls import unmount
-from alcove.host.volumes import Volumes, disk_use
+from alcove.host.volumes import Volumes, disk_use, io_bytes
 from alcove.model.errors import DriverError
 from alcove.model.workspace import RootMode, Spec, WorkspaceId
 
@@ -49,6 +49,9 @@ class Ground:
         self._seccomp = seccomp.load()
         self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self._agent_layer = layer.agent_layer(self._agents, settings.agent)
+
+    def remove_former_agents(self) -> None:
+        layer.remove_former(self._agents, self._agent_layer)
 
     def directory(self, workspace: WorkspaceId) -> Path:
         return self.workspaces / workspace
@@ -198,7 +201,7 @@ class Ground:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")[:500]
 
-    def usage(self, workspace: WorkspaceId) -> Usage | None:
+    def usage(self, workspace: WorkspaceId, *, network_bytes: int) -> Usage | None:
         """None when the volume is not mounted."""
         mounted = self.directory(workspace) / "volume"
         if not mounted.is_mount():
@@ -210,8 +213,8 @@ class Ground:
             memory_limit_mib=used.memory_limit_bytes >> 20,
             disk_mib=disk.used_mib,
             disk_limit_mib=disk.limit_mib,
-            io_bytes=used.io_bytes,
-            network_bytes=0,
+            io_bytes=io_bytes(mounted),
+            network_bytes=network_bytes,
             pids=used.pids,
             oom_kills=used.oom_kills,
         )

@@ -63,6 +63,12 @@ class Host:
         self._at_once = threading.BoundedSemaphore(_AT_ONCE_MAX)
         self._burials = ThreadPoolExecutor(max_workers=1, thread_name_prefix="burial")
 
+    def tidy(self) -> None:
+        """At start: remove what no workspace can need any more."""
+        records = [self._records.get(w) for w in self._records.ids()]
+        if not any(r is not None and r.process is not None for r in records):
+            self._ground.remove_former_agents()
+
     def open_network(self) -> None:
         """Set up mode `open`. Where that fails the host serves mode `none` alone, says why, and
         tries again when a workspace asks for it."""
@@ -194,7 +200,8 @@ class Host:
             record = self._records.get(workspace)
             if record is None or record.stage is not Stage.RUNNING:
                 continue
-            if (used := self._ground.usage(workspace)) is not None:
+            sent = self._network_bytes(workspace, record)
+            if (used := self._ground.usage(workspace, network_bytes=sent)) is not None:
                 found[workspace] = used
         return found
 
@@ -296,6 +303,18 @@ class Host:
             return ground.runtime.create(
                 workspace, bundle, listener=listener.fileno(), output=output
             )
+
+    def _network_bytes(self, workspace: WorkspaceId, record: Record) -> int:
+        if record.network != NetworkMode.OPEN:
+            return 0
+        counted = Path("/sys/class/net") / self._settings.interface(workspace)
+        try:
+            return sum(
+                int((counted / "statistics" / name).read_text())
+                for name in ("rx_bytes", "tx_bytes")
+            )
+        except OSError:
+            return 0
 
     def _layers(self, workspace: WorkspaceId, spec: Spec) -> list[Path] | None:
         """The image's layers; None while it is being made ready, which is recorded."""

@@ -16,6 +16,7 @@ from typing import Final
 from alcove.host.account import Account
 from alcove.host.bundle import AGENT_PATH
 from alcove.host.image_files import SkeletonFile
+from alcove.model.errors import DriverError
 
 _MOUNT_POINTS: Final = ("proc", "sys", "dev", "tmp", "etc")
 
@@ -33,8 +34,13 @@ class Files:
 def agent_layer(directory: Path, agent: Path) -> Path:
     """The layer with the agent and the mount points, shared by all workspaces that were started
     with this agent; its name is the agent's digest, since a layer in use must not change."""
-    with agent.open("rb") as file:
-        name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    try:
+        with agent.open("rb") as file:
+            name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise DriverError(
+            f"the agent cannot be read: {error}; build it with `make agent`", retry=False
+        ) from error
     layer = directory / name
     if layer.exists():
         return layer
@@ -50,6 +56,13 @@ def agent_layer(directory: Path, agent: Path) -> Path:
     inside.chmod(0o555)
     half.rename(layer)
     return layer
+
+
+def remove_former(directory: Path, current: Path) -> None:
+    """Remove the layers of earlier agents; only when no workspace runs on one of them."""
+    for former in directory.iterdir():
+        if former != current and former.is_dir():
+            shutil.rmtree(former, ignore_errors=True)
 
 
 def write(layer: Path, account: Account, files: Files) -> None:

@@ -138,6 +138,7 @@ def serve(settings: HostSettings, id_maps: IdMaps, images: Images, network: Netw
     uid, gid = server_ids(settings)
     ground = Ground(settings, id_maps=id_maps, socket_gid=gid)
     host = Host(settings, images=images, network=network, ground=ground)
+    host.tidy()
     host.open_network()
     daemon = Daemon(settings, host, server_uid=uid, socket_gid=gid)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -63,6 +63,10 @@ class HostSettings:
         """First id of the range in which images are built; nobody else uses it."""
         return self.id_base
 
+    def interface(self, workspace: str) -> str:
+        """Name of the host's end of a workspace's connection; the kernel allows 15 characters."""
+        return f"{self.instance[:3]}{workspace[-11:]}"
+
     def workspace_ids(self, slot: int) -> int:
         """First id of the range of the workspace in `slot`."""
         return self.id_base + (slot + 1) * ID_SPAN

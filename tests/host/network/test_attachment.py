@@ -10,7 +10,7 @@ import pytest
 
 from alcove.host.network import OpenNetwork
 from alcove.model.errors import DriverError
-from tests.host.network.world import PUBLIC, World, workspace_id
+from tests.host.network.world import PUBLIC, Namespace, World, workspace_id
 
 pytestmark = pytest.mark.root
 
@@ -22,6 +22,15 @@ def test_attaching_again_keeps_the_connection(fresh: World) -> None:
     fresh.attach(workspace, 3)
     assert fresh.host.run("ip -o link") == before
     assert workspace.connects(PUBLIC, 80)
+
+
+def test_a_workspace_with_a_user_namespace_of_its_own_is_connected(fresh: World) -> None:
+    fresh.setup()
+    workspace = Namespace(own_users=True)
+    fresh.workspaces.append(workspace)
+    fresh.attach(workspace, 5)
+    assert workspace.connects(PUBLIC, 80)
+    assert "inet6" not in workspace.run("ip addr show dev eth0")
 
 
 def test_a_workspace_that_was_started_again_is_connected_anew(fresh: World) -> None:

@@ -58,8 +58,9 @@ ZONE: Final = {
 class Namespace:
     """A network namespace, held by a process that sleeps."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(["unshare", "-n", "sleep", "600"])
+    def __init__(self, *, own_users: bool = False) -> None:
+        kinds = "-Un" if own_users else "-n"
+        self.process = subprocess.Popen(["unshare", kinds, "sleep", "600"])
         ours = Path("/proc/self/ns/net").readlink()
         while Path(f"/proc/{self.process.pid}/ns/net").readlink() == ours:
             time.sleep(0.001)
