@@ -20,7 +20,7 @@ def main() -> int:
     console = Console()
 
     def say(text: str) -> None:
-        console.print(f"  {text}", highlight=False)
+        console.print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
 
     with tempfile.TemporaryDirectory() as name, running() as instance:
         work = Path(name)

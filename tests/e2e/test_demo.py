@@ -29,5 +29,5 @@ def test_ten_side_by_side_leave_nothing_behind(
 ) -> None:
     bare = publish(ITSDANGEROUS, tmp_path, repositories)
     outcomes = tell_side_by_side(installation, ITSDANGEROUS, forge, bare, print, 10)
-    assert len({outcome.commit for outcome in outcomes}) == 10
+    assert len({outcome.workspace for outcome in outcomes}) == 10
     assert all(" passed" in outcome.tests for outcome in outcomes)
