@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import anyio
 import structlog
+from prometheus_client import disable_created_metrics
 
 from alcove import config, logs
 from alcove.api import local
@@ -74,6 +75,8 @@ def main(argv: Sequence[str]) -> int:
             config_file=given.config,
         )
         logs.configure(settings.log_format)
+        # When each series began is noise that doubles the page.
+        disable_created_metrics()
         listener = _listen(settings.http_address)
         _prepare(settings, user=given.user, allow_root=given.allow_root)
     except (AlcoveError, OSError) as error:

@@ -218,7 +218,7 @@ async def refusal(socket: ClientConnection) -> dict[str, object]:
         while True:
             last = await socket.recv()
     except ConnectionClosed:
-        assert socket.close_code == 4000  # noqa: PT017 - the loop has to keep the last one
+        assert socket.close_code == 4000
     return json.loads(last)
 
 

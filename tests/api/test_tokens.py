@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 from alcove.model.access import Permission
+from alcove.store import tokens
 from tests.api.served import ADA, BOT, MAX, ROOT, Served
 from tests.conftest import T0
 
@@ -46,8 +47,6 @@ async def test_what_another_server_revoked_ends_within_a_second(api: Served) -> 
     holder = api.bare(authorization=f"Bearer {secret.text}")
     assert (await holder.get("/api/v2/users/me")).status_code == 200
     async with api.core.db.transaction() as tx:
-        from alcove.store import tokens  # noqa: PLC0415 - as another process would
-
         await tokens.revoke(tx, secret.id, now=T0)
     api.world.clock.move(seconds=1)
     assert (await holder.get("/api/v2/users/me")).status_code == 401
