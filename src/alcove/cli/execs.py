@@ -2,7 +2,7 @@
 
 stdin, stdout, stderr and the exit code pass through byte for byte. The main thread writes
 output; one other thread sends what comes from stdin, and signals and new sizes of the terminal,
-which the handlers only note.
+which the interpreter notes in a pipe, whichever thread the kernel gave them to.
 """
 
 import os
@@ -128,42 +128,40 @@ def pass_through(process: "Process", near: NearEnd) -> "Exit":
 
 
 class _Pump:
-    """The thread that sends. Handlers wake it through a pipe; they never block."""
+    """The thread that sends. Signals wake it through a pipe, see `signal.set_wakeup_fd`."""
 
     def __init__(self, process: "Process", near: NearEnd) -> None:
         self._process = process
         self._near = near
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
-        self._unsent = threading.Event()
+        self._noted = 0
+        self._told = 0
 
     @contextmanager
     def running(self) -> Generator[None]:
         signals = dict.fromkeys(_FORWARDED, self._on_signal)
         # With a terminal Ctrl-C is a byte among others; the far end makes it a signal.
-        handlers = {signal.SIGWINCH: self._on_resize} if self._near.terminal else {}
+        sizes = {signal.SIGWINCH: self._on_resize} if self._near.terminal else {}
         thread = threading.Thread(target=self._run, name="stdin", daemon=True)
-        with _handling(handlers | signals):
-            thread.start()
-            try:
+        before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        try:
+            with _handling(signals | sizes):
+                thread.start()
                 yield
-            finally:
-                # The thread may sit in a read of stdin for ever: it is a daemon, and not joined.
-                os.close(self._wake_write)
+        finally:
+            signal.set_wakeup_fd(before)
+            # The thread may sit in a read of stdin for ever: it is a daemon, and not joined.
+            os.close(self._wake_write)
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._unsent.is_set():
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._noted += 1
+        if self._noted - self._told > 1:
             # The one before has not even been sent: give up instead of hanging.
             raise KeyboardInterrupt
-        self._unsent.set()
-        self._wake(number)
 
-    def _on_resize(self, number: int, _frame: FrameType | None) -> None:
-        self._wake(number)
-
-    def _wake(self, number: int) -> None:
-        with suppress(OSError):
-            os.write(self._wake_write, bytes((number,)))
+    def _on_resize(self, _number: int, _frame: FrameType | None) -> None:
+        """Nothing, but without a handler the signal would not be noted."""
 
     def _run(self) -> None:
         with suppress(AlcoveError, OSError):
@@ -192,12 +190,12 @@ class _Pump:
 
     def _tell(self, noted: bytes) -> None:
         for number in noted:
-            if number == signal.SIGWINCH:
+            if number == signal.SIGWINCH and self._near.terminal:
                 size = os.get_terminal_size(1)
                 self._process.resize(size.columns, size.lines)
-            else:
+            elif number in _FORWARDED:
                 self._process.signal(_FORWARDED[signal.Signals(number)])
-                self._unsent.clear()
+                self._told += 1
 
 
 def _login_shell() -> str:
