@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
 def build_driver(settings: Settings) -> Driver:
     """The driver that the settings name. Raises Invalid, naming those that there are."""
     if settings.driver == "fake":
-        return FakeDriver()
+        return FakeDriver(recalls=True)
     found = entry_points(group="alcove.drivers")
     for point in found:
         if point.name == settings.driver:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Final
 
 from alcove.drivers.base import (
     ByteStream,
@@ -15,13 +16,15 @@ from alcove.drivers.base import (
 )
 from alcove.drivers.fake_agent import FakeAgent
 from alcove.model.errors import DriverError
-from alcove.model.image import Image
+from alcove.model.image import DebianImage, Image
 from alcove.model.workspace import (
     Handle,
     Isolation,
     NetworkMode,
     Observation,
     Observed,
+    Resources,
+    RootMode,
     Spec,
     WorkspaceId,
 )
@@ -37,6 +40,19 @@ class FakeRuntime:
     control_key: str
     agent: FakeAgent
     detail: str = ""
+
+
+RECALLED: Final = Spec(
+    image=DebianImage("bookworm", (), "dev", sudo=False),
+    isolation=Isolation.CONTAINER,
+    root=RootMode.NONE,
+    user="dev",
+    hostname="recalled",
+    resources=Resources(1000, 1024, 1024, 100),
+    network=NetworkMode.NONE,
+    ephemeral=False,
+)
+"""Of a runtime that another server started: it is not looked at."""
 
 
 async def _at_once(_verb: str, _workspace: WorkspaceId) -> None:
@@ -71,6 +87,9 @@ class FakeDriver:
     usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
     image_states: dict[str, ImageStatus] = field(default_factory=dict[str, ImageStatus])
     collected: list[str] = field(default_factory=list[str])
+    recalls: bool = False
+    """Whether a handle from another server, or from before a restart, is taken at its word:
+    what it names is running. For several servers that share a database and no memory."""
     boots: "count[int]" = field(default_factory=lambda: count(1))
 
     async def capabilities(self) -> Capabilities:
@@ -89,23 +108,23 @@ class FakeDriver:
     async def observe(self, workspace: WorkspaceId, handle: Handle | None) -> Observation:
         if self.blind:
             return Observation(Observed.UNKNOWN, handle, detail="the driver is blind")
-        runtime = self.runtimes.get(workspace)
+        runtime = self._known(workspace, handle)
         if runtime is None and workspace in self.begun and self.building is not None:
-            return Observation(Observed.CREATING, _handle(workspace), detail=self.building)
+            return Observation(Observed.CREATING, self._handle(workspace), detail=self.building)
         if runtime is None:
             return Observation(Observed.ABSENT, None)
-        return Observation(runtime.state, _handle(workspace), runtime.boot, runtime.detail)
+        return Observation(runtime.state, self._handle(workspace), runtime.boot, runtime.detail)
 
     async def create(self, workspace: WorkspaceId, spec: Spec, *, control_key: str) -> Handle:
         await self._verb("create", workspace)
         if self.building is not None:
             self.begun.add(workspace)
-            return _handle(workspace)
+            return self._handle(workspace)
         self.begun.discard(workspace)
         if workspace not in self.runtimes:
             self.runtimes[workspace] = self._booted(spec, control_key)
         await self.after("create", workspace)
-        return _handle(workspace)
+        return self._handle(workspace)
 
     async def start(
         self, workspace: WorkspaceId, handle: Handle, spec: Spec, *, control_key: str
@@ -114,7 +133,7 @@ class FakeDriver:
         if self._there(workspace).state is not Observed.READY:
             self.runtimes[workspace] = self._booted(spec, control_key)
         await self.after("start", workspace)
-        return handle
+        return self._handle(workspace)
 
     async def stop(self, workspace: WorkspaceId, handle: Handle, *, grace_s: float) -> None:
         await self._verb("stop", workspace)
@@ -144,7 +163,7 @@ class FakeDriver:
     async def connect(
         self, workspace: WorkspaceId, handle: Handle, *, port: int
     ) -> AsyncGenerator[ByteStream]:
-        runtime = self.runtimes.get(workspace)
+        runtime = self._known(workspace, handle)
         if runtime is None or runtime.state is not Observed.READY:
             raise DriverError(f"workspace {workspace} is not running", retry=True)
         stream = runtime.agent.connect()
@@ -193,8 +212,22 @@ class FakeDriver:
         del self.runtimes[workspace]
 
     def _booted(self, spec: Spec, control_key: str) -> FakeRuntime:
-        boot = f"boot-{next(self.boots)}"
+        mark = f"{id(self):x}-" if self.recalls else ""
+        boot = f"boot-{mark}{next(self.boots)}"
         return FakeRuntime(Observed.READY, boot, spec, control_key, FakeAgent(control_key))
+
+    def _known(self, workspace: WorkspaceId, handle: Handle | None) -> FakeRuntime | None:
+        known = self.runtimes.get(workspace)
+        if known is not None or not self.recalls or handle is None or not handle.data:
+            return known
+        agent = FakeAgent(control_key=None)
+        recalled = FakeRuntime(Observed.READY, handle.data, RECALLED, "", agent)
+        self.runtimes[workspace] = recalled
+        return recalled
+
+    def _handle(self, workspace: WorkspaceId) -> Handle:
+        runtime = self.runtimes.get(workspace)
+        return Handle(driver="fake", version=1, data=runtime.boot if runtime else "")
 
     def _there(self, workspace: WorkspaceId) -> FakeRuntime:
         if workspace not in self.runtimes:
@@ -207,7 +240,3 @@ class FakeDriver:
         if self.fail_next > 0:
             self.fail_next -= 1
             raise self.failure
-
-
-def _handle(workspace: WorkspaceId) -> Handle:
-    return Handle(driver="fake", version=1, data=workspace)

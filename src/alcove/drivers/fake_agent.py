@@ -45,7 +45,8 @@ class FakeAnswer:
 class FakeAgent:
     """Shared by all connections to it. A test may change any field."""
 
-    control_key: str
+    control_key: str | None
+    """None: any will do."""
     claims: list[Any] = field(default_factory=list[Any])
     """The bodies of `POST /init`, oldest first."""
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
@@ -76,7 +77,7 @@ class FakeAgent:
             return FakeAnswer(self.refuse, b'{"code":"internal","message":"scripted"}')
         if request.path == "/health":
             return FakeAnswer(204)
-        if request.headers.get("x-alcove-control") != self.control_key:
+        if self.control_key not in (None, request.headers.get("x-alcove-control")):
             return FakeAnswer(401, b'{"code":"unauthenticated","message":"wrong key"}')
         match request.method, request.path:
             case "POST", "/init":
