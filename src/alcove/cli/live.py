@@ -5,11 +5,14 @@ The log is followed by a thread of its own, which ends with the program and neve
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from alcove.cli.screen import Progress
     from alcove.sdk import Workspace
+
+IMAGE: Final = "image"
+"""Where an image's build is, the reason of the phase tells already."""
 
 
 class LiveLine:
@@ -32,8 +35,9 @@ class LiveLine:
         # the wait, is nothing to bother anybody with here.
         with suppress(Exception):
             for line in workspace.logs(follow=True):
-                self._newest = f" · {line.source}: {line.line}" if line.line else self._newest
-                self._show()
+                if line.source != IMAGE and line.line.strip():
+                    self._newest = f" · {line.source}: {line.line}"
+                    self._show()
 
     def _show(self) -> None:
         self._shown.say(self._beginning + self._newest)

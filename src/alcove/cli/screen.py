@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from alcove.clock import system_clock
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH_UNBOUNDED: Final = 1_000_000
+SPINNER_WIDTH: Final = 3
 _STYLES: Final = {
     "running": "green",
     "failed": "bold red",
@@ -161,14 +161,19 @@ class Progress:
 
 class _Updater:
     def __init__(self, console: "Console", text: str) -> None:
-        from rich.text import Text  # noqa: PLC0415
-
-        # One line, cut at the edge: a line that wraps would jump up and down.
-        self._text = partial(Text, no_wrap=True, overflow="ellipsis")
-        self._status = console.status(self._text(text), spinner="dots")
+        self._console = console
+        self._status = console.status(self._line(text), spinner="dots")
 
     def say(self, text: str) -> None:
-        self._status.update(self._text(text))
+        self._status.update(self._line(text))
+
+    def _line(self, text: str) -> "Text":
+        """Cut at the terminal's edge: a line that wraps would jump up and down."""
+        from rich.text import Text  # noqa: PLC0415
+
+        line = Text(text)
+        line.truncate(max(10, self._console.width - SPINNER_WIDTH), overflow="ellipsis")
+        return line
 
     def __enter__(self) -> "_Updater":
         self._status.start()
