@@ -49,12 +49,6 @@ def decide(workspace: Workspace, *, idle_since: datetime | None, now: datetime) 
     return _when_running(workspace, idle_since, now)
 
 
-def next_look(workspace: Workspace, *, now: datetime) -> datetime:
-    """When something may be due next that is not idleness."""
-    times = [t for t in (workspace.expires_at, workspace.stop_at) if t is not None and t > now]
-    return min(times, default=now + timedelta(hours=1))
-
-
 def _when_stopped(workspace: Workspace, now: datetime) -> Verdict | None:
     if workspace.phase is Phase.STOPPED and workspace.spec.ephemeral:
         why = workspace.reason.removeprefix("stopped: ")
@@ -170,4 +164,4 @@ def _in_words(seconds: int) -> str:
         if seconds % size == 0 and seconds >= size:
             count = seconds // size
             return f"{count} {word}{'s' if count > 1 else ''}"
-    return format_duration(seconds)
+    raise AssertionError(f"{seconds} seconds are less than one")

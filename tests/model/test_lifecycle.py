@@ -1,0 +1,220 @@
+"""The table is total, and a well-behaved runtime always reaches what was asked for."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alcove.model.image import DebianImage
+from alcove.model.lifecycle import (
+    BACKOFF_MAX,
+    DECISIONS,
+    FAILURES_MAX,
+    RECHECK_IDLE,
+    STABLE_AFTER,
+    Effect,
+    backoff,
+    failures_after_end,
+    forgiven,
+    step,
+)
+from alcove.model.workspace import (
+    Desired,
+    Isolation,
+    Kind,
+    Lifetime,
+    NetworkMode,
+    Observation,
+    Observed,
+    Phase,
+    Resources,
+    RootMode,
+    Spec,
+    UserId,
+    Workspace,
+    WorkspaceId,
+)
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = Spec(
+    image=DebianImage("bookworm", (), "dev", sudo=True),
+    isolation=Isolation.CONTAINER,
+    root=RootMode.CONTAINED,
+    user="dev",
+    hostname="w1",
+    resources=Resources(1000, 1024, 1024, 100),
+    network=NetworkMode.OPEN,
+    ephemeral=False,
+)
+WORKSPACE = Workspace(
+    id=WorkspaceId("w1"),
+    name="w1",
+    owner=UserId("u1"),
+    kind=Kind.HUMAN,
+    template="t",
+    template_version=1,
+    spec=SPEC,
+    parameters={},
+    labels={},
+    repo=None,
+    branch=None,
+    lifetime=Lifetime(None, None, None, None),
+    desired=Desired.RUNNING,
+    phase=Phase.STOPPED,
+    reason="",
+    health="ok",
+    handle=None,
+    boot=None,
+    retire_boot=None,
+    generation=1,
+    failures=0,
+    created_at=T0,
+    started_at=None,
+    last_used_at=T0,
+    expires_at=None,
+    stop_at=None,
+    announced_at=None,
+    check_at=T0,
+)
+RUNTIME = {
+    Effect.CREATE: Observed.READY,
+    Effect.START: Observed.READY,
+    Effect.CLAIM: Observed.READY,
+    Effect.PAUSE: Observed.PAUSED,
+    Effect.RESUME: Observed.READY,
+    Effect.STOP: Observed.EXITED,
+    Effect.DESTROY: Observed.ABSENT,
+}
+WANTED = {
+    Desired.RUNNING: Phase.RUNNING,
+    Desired.PAUSED: Phase.PAUSED,
+    Desired.STOPPED: Phase.STOPPED,
+    Desired.DELETED: Phase.DELETED,
+}
+TOWARDS = {
+    Desired.RUNNING: {Effect.CREATE, Effect.START, Effect.RESUME, None},
+    Desired.PAUSED: {Effect.CREATE, Effect.START, Effect.PAUSE, None},
+    Desired.STOPPED: {Effect.STOP, None},
+    Desired.DELETED: {Effect.DESTROY, None},
+}
+
+
+def _seen(state: Observed, boot: str | None = None, detail: str = "") -> Observation:
+    return Observation(state, None, boot, detail)
+
+
+def test_every_situation_has_a_decision() -> None:
+    assert set(DECISIONS) == set(product(Desired, Observed))
+
+
+def test_no_effect_leads_away_from_what_is_wanted() -> None:
+    for (desired, _), (_, effect) in DECISIONS.items():
+        assert effect in TOWARDS[desired]
+
+
+@given(
+    desired=st.sampled_from(Desired),
+    phase=st.sampled_from(Phase),
+    boot=st.sampled_from([None, "b1"]),
+    retire=st.sampled_from([None, "b1"]),
+    failures=st.integers(0, 9),
+)
+def test_never_acts_on_ignorance(
+    desired: Desired, phase: Phase, boot: str | None, retire: str | None, failures: int
+) -> None:
+    workspace = replace(
+        WORKSPACE, desired=desired, phase=phase, boot=boot, retire_boot=retire, failures=failures
+    )
+    todo = step(workspace, _seen(Observed.UNKNOWN))
+    assert (todo.effect, todo.ended, todo.phase) == (None, None, Phase.UNREACHABLE)
+
+
+@given(
+    desired=st.sampled_from(Desired),
+    seen=st.sampled_from([o for o in Observed if o != Observed.UNKNOWN]),
+)
+def test_converges_in_a_few_steps(desired: Desired, seen: Observed) -> None:
+    workspace = replace(WORKSPACE, desired=desired)
+    for _ in range(4):
+        todo = step(workspace, _seen(seen, boot="b1"))
+        if todo.effect is Effect.CLAIM:
+            workspace = replace(workspace, boot="b1")
+        if todo.effect is not None:
+            seen = RUNTIME[todo.effect]
+        elif seen is Observed.CREATING:
+            seen = Observed.READY
+    assert step(workspace, _seen(seen, boot="b1")).phase is WANTED[desired]
+
+
+@given(
+    desired=st.sampled_from(Desired),
+    seen=st.sampled_from(Observed),
+    failures=st.integers(FAILURES_MAX, 99),
+)
+def test_does_nothing_more_after_the_failure_budget(
+    desired: Desired, seen: Observed, failures: int
+) -> None:
+    workspace = replace(WORKSPACE, desired=desired, failures=failures)
+    assert step(workspace, _seen(seen, boot="b1")).effect is None
+
+
+def test_deleting_does_not_hang_on_what_cannot_be_removed() -> None:
+    workspace = replace(WORKSPACE, desired=Desired.DELETED, failures=FAILURES_MAX)
+    assert step(workspace, _seen(Observed.EXITED)).phase is Phase.DELETED
+
+
+def test_a_new_boot_is_claimed() -> None:
+    todo = step(WORKSPACE, _seen(Observed.READY, boot="b1"))
+    assert (todo.phase, todo.effect) == (Phase.PROVISIONING, Effect.CLAIM)
+    again = replace(WORKSPACE, started_at=T0, boot="b0")
+    todo = step(again, _seen(Observed.READY, boot="b1"))
+    assert (todo.phase, todo.effect) == (Phase.STARTING, Effect.CLAIM)
+
+
+def test_only_the_boot_that_was_to_be_restarted_is_ended() -> None:
+    workspace = replace(WORKSPACE, boot="b1", retire_boot="b1", phase=Phase.RUNNING)
+    assert step(workspace, _seen(Observed.READY, boot="b1")).effect is Effect.STOP
+    assert step(workspace, _seen(Observed.READY, boot="b2")).effect is Effect.CLAIM
+    assert step(workspace, _seen(Observed.EXITED)).effect is Effect.START
+
+
+@pytest.mark.parametrize("state", [Observed.EXITED, Observed.ABSENT])
+def test_a_boot_that_ended_by_itself_costs_a_failure_and_waits(state: Observed) -> None:
+    workspace = replace(WORKSPACE, boot="b1", phase=Phase.RUNNING)
+    todo = step(workspace, _seen(state, detail="out of memory"))
+    assert todo.effect is None
+    assert todo.ended is not None
+    assert "out of memory" in todo.ended
+    assert todo.recheck == backoff(1)
+
+
+def test_an_ephemeral_one_that_ended_by_itself_is_over() -> None:
+    workspace = replace(
+        WORKSPACE, boot="b1", phase=Phase.RUNNING, spec=replace(SPEC, ephemeral=True)
+    )
+    assert step(workspace, _seen(Observed.EXITED)).phase is Phase.FAILED
+    assert failures_after_end(workspace) == FAILURES_MAX
+
+
+@pytest.mark.parametrize("phase", [Phase.STOPPING, Phase.STOPPED])
+def test_what_we_ended_is_no_failure(phase: Phase) -> None:
+    workspace = replace(WORKSPACE, boot="b1", phase=phase)
+    todo = step(workspace, _seen(Observed.EXITED))
+    assert (todo.effect, todo.ended) == (Effect.START, None)
+
+
+def test_the_wait_grows_and_is_bounded() -> None:
+    waits = [backoff(failures) for failures in range(1, 40)]
+    assert waits == sorted(waits)
+    assert waits[0] < RECHECK_IDLE
+    assert waits[-1] == BACKOFF_MAX
+
+
+def test_failures_are_forgiven_when_it_ran_for_long() -> None:
+    workspace = replace(WORKSPACE, failures=3, started_at=T0)
+    assert forgiven(workspace, now=T0 + STABLE_AFTER - timedelta(seconds=1)) == 3
+    assert forgiven(workspace, now=T0 + STABLE_AFTER) == 0
+    assert forgiven(replace(workspace, started_at=None), now=T0 + STABLE_AFTER) == 3
