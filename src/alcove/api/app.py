@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import APIRouter, FastAPI
-from starlette.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from alcove.api import (
@@ -58,6 +60,7 @@ def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
     )
     app.state.core = core
     problem.install(app)
+    app.add_exception_handler(405, cast("Any", _not_that_method))
     for router in (*ROUTERS, *pages):
         app.include_router(router)
     document: dict[str, Any] = {}
@@ -70,3 +73,21 @@ def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
 
     app.add_route("/openapi.json", openapi, include_in_schema=False)
     return app
+
+
+async def _not_that_method(request: Request, _error: Exception) -> Response:
+    """Each method is a route of its own, so that the router knows only the first one's."""
+    path = request.scope["path"]
+    methods = {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path_regex.fullmatch(path)
+        for method in route.methods or ()
+    }
+    error = problem.HttpError(
+        405,
+        "this address does not take this method; see the header Allow",
+        {"allow": ", ".join(sorted(methods))},
+    )
+    return problem.response_for(error, request)

@@ -21,6 +21,7 @@ from pydantic.json_schema import models_json_schema
 from alcove.http.access import Need
 from alcove.http.body import Body
 from alcove.wire.problems import Problem
+from alcove.wire.templates import NewTemplateVersion
 
 DESCRIPTION: Final = """\
 JSON is snake_case; times are RFC 3339 UTC; durations are text such as `90s`, `30m`, `4h`, `7d`.
@@ -40,7 +41,8 @@ def describe(app: FastAPI, routers: Iterable[APIRouter], version: str) -> dict[s
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    models: set[type[BaseModel]] = {Problem}
+    # NewTemplateVersion is one of two bodies, so that its route reads it by itself.
+    models: set[type[BaseModel]] = {Problem, NewTemplateVersion}
     for route in api_routes(routers):
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]

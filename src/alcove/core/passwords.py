@@ -13,9 +13,10 @@ from argon2.low_level import Type
 
 from alcove.core.gate import Gate
 from alcove.model.errors import FieldError, Invalid
+from alcove.wire.users import PASSWORD_MAX, PASSWORD_MIN
 
-LENGTH_MIN: Final = 12
-LENGTH_MAX: Final = 256
+LENGTH_MIN: Final = PASSWORD_MIN
+LENGTH_MAX: Final = PASSWORD_MAX
 _HASHER: Final = PasswordHasher(
     time_cost=3, memory_cost=64 * 1024, parallelism=4, hash_len=32, salt_len=16, type=Type.ID
 )

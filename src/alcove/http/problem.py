@@ -213,8 +213,6 @@ def _http_detail(error: HTTPException) -> str:
     match error.status_code:
         case 404:
             return "there is nothing at this address"
-        case 405:
-            return "this address does not take this method; see the header Allow"
         case _:
             return str(error.detail)
 

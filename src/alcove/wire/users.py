@@ -1,18 +1,21 @@
 """Users and service accounts."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints
 
 from alcove.model.access import Permission, Role
 from alcove.wire.base import Answer, Line, Request, UserName
 
-Email = Annotated[
+Email: TypeAlias = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^([^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+)?$")
 ]
-PASSWORD_MIN = 12
-PASSWORD_MAX = 256
+PASSWORD_MIN: Final = 12
+PASSWORD_MAX: Final = 256
+NewPassword: TypeAlias = Annotated[
+    SecretStr, Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX)
+]
 
 
 class NewUser(Request):
@@ -23,7 +26,7 @@ class NewUser(Request):
     email: Email = ""
     role: Role = Role.MEMBER
     service: bool = False
-    password: SecretStr | None = None
+    password: NewPassword | None = None
 
 
 class UserChange(Request):
@@ -38,8 +41,8 @@ class UserChange(Request):
 class PasswordChange(Request):
     """`current` is asked of those who change their own; ends all their other sessions."""
 
-    current: SecretStr | None = None
-    new: SecretStr
+    current: Annotated[SecretStr, Field(max_length=PASSWORD_MAX)] | None = None
+    new: NewPassword
 
 
 class User(Answer):

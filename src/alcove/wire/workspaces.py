@@ -70,8 +70,10 @@ def _rich(value: object) -> object:
             }:
                 raise ValueError('must be a map, or a list of {"name": …, "value": …}')
             pair = cast("dict[str, object]", item)
+            if not isinstance(pair["name"], str):
+                raise ValueError("a name must be text")
             if pair["name"] in pairs:
-                raise ValueError(f"{pair['name']!r} stands there twice")
+                raise ValueError(f"{pair['name'][:64]!r} stands there twice")
             pairs[pair["name"]] = pair["value"]
         value = pairs
     if not isinstance(value, dict):
