@@ -105,6 +105,8 @@ async def test_a_stop_cut_off_is_finished_by_the_next(
     assert seen.state is Observed.EXITED
     found = {what for one in await installation.driver.inventory() for what in one.what}
     assert found == {"record", "volume"}
+    seen = await installation.driver.observe(running.id, None)
+    assert (seen.state, seen.orderly) == (Observed.EXITED, True)
     running = await running.start()
     assert (await running.run("cat ~/kept")).stdout == "kept\n"
     await running.destroy()
@@ -147,6 +149,8 @@ async def test_teardown_leaves_only_volumes(installation: Installation) -> None:
     installation.up()
     found = {what for one in await installation.driver.inventory() for what in one.what}
     assert found == {"record", "volume"}
+    seen = await installation.driver.observe(running.id, None)
+    assert (seen.state, seen.orderly) == (Observed.EXITED, True)
     running = await running.start()
     assert (await running.run("echo again")).stdout == "again\n"
     await running.destroy()

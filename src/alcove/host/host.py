@@ -105,6 +105,9 @@ class Host:
             case Stage.MAKING if self._turns.taken(workspace):
                 detail = "making the workspace"
                 return Look(_seen(workspace, Observed.CREATING, detail=detail), approved=False)
+            case Stage.STOPPED:
+                seen = _seen(workspace, Observed.EXITED, detail="stopped", orderly=True)
+                return Look(seen, approved=False)
             case Stage.ENDED:
                 seen = _seen(workspace, Observed.EXITED, detail=record.detail)
                 return Look(seen, approved=False)
@@ -174,7 +177,7 @@ class Host:
                 raise DriverError(f"{workspace} left {', '.join(left)}", retry=True)
             with self._crash.step("stop", "keep"):
                 self._records.change(
-                    workspace, stage=Stage.ENDED, process=None, approved=False, detail="stopped"
+                    workspace, stage=Stage.STOPPED, process=None, approved=False, detail=""
                 )
 
     def destroy(self, workspace: WorkspaceId) -> Removal:
@@ -232,13 +235,9 @@ class Host:
             with self._turns.of(workspace):
                 record = self._records.get(workspace)
                 left += self._clear("stop", workspace, record, grace_s=5)
-                if record is not None:
+                if record is not None and record.stage is not Stage.ENDED:
                     self._records.change(
-                        workspace,
-                        stage=Stage.ENDED,
-                        process=None,
-                        approved=False,
-                        detail="stopped",
+                        workspace, stage=Stage.STOPPED, process=None, approved=False, detail=""
                     )
         self._network.teardown()
         self._ground.cgroups.remove_parents()
@@ -416,7 +415,12 @@ class Host:
 
 
 def _seen(
-    workspace: WorkspaceId | None, state: Observed, *, boot: str | None = None, detail: str = ""
+    workspace: WorkspaceId | None,
+    state: Observed,
+    *,
+    boot: str | None = None,
+    detail: str = "",
+    orderly: bool = False,
 ) -> Observation:
     handle = None if workspace is None else Handle("local", HANDLE_VERSION, workspace)
-    return Observation(state, handle, boot, detail)
+    return Observation(state, handle, boot, detail, orderly)

@@ -33,8 +33,10 @@ class Stage(StrEnum):
     """A `create` or `start` is under way, or was cut off."""
     RUNNING = "running"
     """The runtime was started. Whether it still runs, the process table says."""
+    STOPPED = "stopped"
+    """We were told to end it: by `stop`, or with everything else by a teardown."""
     ENDED = "ended"
-    """Stopped, or found dead and cleaned up; `detail` says why."""
+    """Found dead and cleaned up, or never begun; `detail` says why."""
 
 
 @dataclass(frozen=True, slots=True)

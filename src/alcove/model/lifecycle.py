@@ -130,6 +130,9 @@ def _ended_by_itself(workspace: Workspace, seen: Observation) -> str | None:
     if workspace.phase in _WE_ENDED_IT or workspace.retire_boot == workspace.boot:
         return None
     match seen.state:
+        case Observed.EXITED if seen.orderly:
+            gone = "ended: its host was stopped, and nothing of an ephemeral one is kept"
+            return gone if workspace.spec.ephemeral else None
         case Observed.EXITED:
             return f"ended by itself: {seen.detail or 'the runtime does not say why'}"
         case Observed.ABSENT:

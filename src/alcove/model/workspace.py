@@ -155,6 +155,9 @@ class Observation:
     """Changes with each start of the runtime; the agent of a new boot has to be claimed."""
     detail: str = ""
     """A sentence for people: the step under way, or why it ended ("out of memory")."""
+    orderly: bool = False
+    """Whether it is EXITED because its driver was told to end it: also when the whole host was
+    taken down, which is nobody's failure."""
 
 
 class StartedFrom(StrEnum):
