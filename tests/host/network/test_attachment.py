@@ -10,7 +10,7 @@ import pytest
 
 from alcove.host.network import OpenNetwork
 from alcove.model.errors import DriverError
-from tests.host.network.world import PUBLIC, Namespace, World, workspace_id
+from tests.host.network.world import PUBLIC, UPLINK, Namespace, World, workspace_id
 
 pytestmark = pytest.mark.root
 
@@ -31,6 +31,18 @@ def test_a_workspace_with_a_user_namespace_of_its_own_is_connected(fresh: World)
     fresh.attach(workspace, 5)
     assert workspace.connects(PUBLIC, 80)
     assert "inet6" not in workspace.run("ip addr show dev eth0")
+
+
+def test_on_a_host_that_forwards_anyway_nobody_reaches_a_workspace(fresh: World) -> None:
+    fresh.host.run("sysctl -qw net.ipv4.ip_forward=1")
+    fresh.setup()
+    workspace = fresh.workspace(3)
+    fresh.listen(workspace, 80)
+    fresh.internet.run(f"ip route add 10.213.0.0/24 via {UPLINK}")
+    assert workspace.connects(PUBLIC, 80), "the positive control"
+    assert not fresh.internet.connects("10.213.0.5", 80)
+    fresh.teardown()
+    assert fresh.host.run("sysctl -n net.ipv4.conf.uplink.forwarding").strip() == "1"
 
 
 def test_a_workspace_that_was_started_again_is_connected_anew(fresh: World) -> None:

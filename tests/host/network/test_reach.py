@@ -142,6 +142,17 @@ def test_a_forged_source_address_goes_nowhere(world: World) -> None:
     assert not _datagram_arrives(world, forger)
 
 
+def test_the_gateways_address_cannot_be_forged(world: World) -> None:
+    forger = world.workspace(14)
+    forger.run("ip addr add 10.213.0.1/32 dev eth0")
+    forger.run("ip route add 10.213.0.254/32 dev eth0")
+    shown = world.host.run(f"ip -o link show dev {interface_of(world, 14)}")
+    mac = shown.split("link/ether ")[1].split()[0]
+    forger.run(f"ip neigh replace 10.213.0.254 lladdr {mac} dev eth0")
+    forger.run("ip route replace default via 10.213.0.254 dev eth0 src 10.213.0.1")
+    assert not _datagram_arrives(world, forger)
+
+
 def test_a_source_address_outside_of_the_pool_goes_nowhere(world: World) -> None:
     forger = world.workspace(13)
     forger.run("ip addr add 198.18.44.2/32 dev eth0")

@@ -81,7 +81,7 @@ class Namespace:
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
-    def connects(self, address: str, port: int, *, timeout_s: float = 1.0) -> bool:
+    def connects(self, address: str, port: int, *, timeout_s: float = 2.0) -> bool:
         """Whether a TCP connection gets an answer."""
 
         def attempt() -> bool:

@@ -50,7 +50,6 @@ table inet {name} {{
     chain early_from_workspace {{
         meta nfproto != ipv4 drop
         ip saddr != {plan.pool} drop
-        ip saddr {plan.gateway} drop
         fib saddr . iif oif missing drop
     }}
     chain names {{
