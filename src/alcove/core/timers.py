@@ -28,7 +28,6 @@ from alcove.model.event import EventKind
 from alcove.model.timers import Activity, Decision, Sample, Verdict, advance, decide, is_quiet
 from alcove.model.workspace import Desired, LeaseToken, Phase, Workspace, WorkspaceId
 from alcove.store import duties, events, leases
-from alcove.store.db import Tx
 
 log = logging.getLogger(__name__)
 
@@ -256,8 +255,3 @@ async def _released(timers: Timers) -> AsyncGenerator[None]:
                 await timers.give_up()
             except Unavailable:
                 log.warning("the duty of the timers was not given back; its lease runs out")
-
-
-async def phases(tx: Tx) -> Mapping[Phase, int]:
-    """For the metrics, counted when they are asked for."""
-    return await duties.count_phases(tx)

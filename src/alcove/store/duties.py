@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import or_, select, update
 
 from alcove.model.image import Image
 from alcove.model.workspace import Desired, Handle, Phase, UserId, Workspace, WorkspaceId
@@ -110,15 +110,6 @@ async def known(tx: Tx, ids: Collection[WorkspaceId]) -> Mapping[WorkspaceId, Kn
 async def set_leftovers(tx: Tx, id: WorkspaceId, left: Sequence[str]) -> None:
     values = {"leftovers": json.dumps(list(left)) if left else None}
     await tx.execute(update(workspaces).where(workspaces.c.id == id).values(**values))
-
-
-async def count_phases(tx: Tx) -> Mapping[Phase, int]:
-    query = (
-        select(workspaces.c.phase, func.count())
-        .where(workspaces.c.phase != Phase.DELETED)
-        .group_by(workspaces.c.phase)
-    )
-    return {Phase(phase): number for phase, number in await tx.execute(query)}
 
 
 async def images_in_use(tx: Tx) -> Collection[str]:
