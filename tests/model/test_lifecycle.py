@@ -199,6 +199,21 @@ def test_an_ephemeral_one_that_ended_by_itself_is_over() -> None:
     assert failures_after_end(workspace) == FAILURES_MAX
 
 
+def test_one_whose_host_was_stopped_is_started_at_once_and_nobody_failed() -> None:
+    workspace = replace(WORKSPACE, boot="b1", phase=Phase.RUNNING, failures=FAILURES_MAX - 1)
+    todo = step(workspace, replace(_seen(Observed.EXITED), orderly=True))
+    assert (todo.effect, todo.ended) == (Effect.START, None)
+
+
+def test_an_ephemeral_one_whose_host_was_stopped_is_over() -> None:
+    spec = replace(SPEC, ephemeral=True)
+    workspace = replace(WORKSPACE, boot="b1", phase=Phase.RUNNING, spec=spec)
+    todo = step(workspace, replace(_seen(Observed.EXITED), orderly=True))
+    assert todo.phase is Phase.FAILED
+    assert todo.ended is not None
+    assert "host was stopped" in todo.ended
+
+
 @pytest.mark.parametrize("phase", [Phase.STOPPING, Phase.STOPPED])
 def test_what_we_ended_is_no_failure(phase: Phase) -> None:
     workspace = replace(WORKSPACE, boot="b1", phase=phase)
