@@ -29,6 +29,8 @@ MTU_DEFAULT: Final = 1500
 RUNNING_WAIT_S: Final = 0.5
 WATCH_S: Final = 5.0
 NFT_TIMEOUT_S: Final = 15
+QUEUE_BYTES: Final = 4 << 20
+_SO_RCVBUFFORCE: Final = 33
 FORWARDER_ID: Final = 61053
 """Within the range of builds, where no build has a user of this number."""
 PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -326,6 +328,7 @@ def _bind(gateway: IPv4Address) -> tuple[socket.socket, socket.socket]:
     for _ in range(20):
         tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, QUEUE_BYTES)
         try:
             tcp.bind((str(gateway), 0))
             udp.bind((str(gateway), tcp.getsockname()[1]))

@@ -12,6 +12,8 @@ from alcove.host.network.addresses import BLOCKED, METADATA, Plan, Trusted
 CONNECTIONS_MAX: Final = 2048
 """Tracked connections of one workspace at a time."""
 NEW_PER_SECOND_MAX: Final = 500
+QUESTIONS_PER_SECOND_MAX: Final = 200
+"""Before the forwarder's own limit: its socket's queue is shared by all workspaces."""
 DNS_PORTS: Final = "{ 53, 853, 5353 }"
 PROTOCOLS: Final = "{ tcp, udp, icmp }"
 
@@ -38,6 +40,12 @@ table inet {name} {{
         flags dynamic
     }}
     set rates {{
+        type ipv4_addr
+        size 65536
+        flags dynamic
+        timeout 60s
+    }}
+    set questions {{
         type ipv4_addr
         size 65536
         flags dynamic
@@ -90,6 +98,8 @@ burst {NEW_PER_SECOND_MAX * 2} packets }} drop
         iifgroup {plan.group} jump input_from_workspace
     }}
     chain input_from_workspace {{
+        udp dport {forwarder_port} update @questions {{ ip saddr limit rate over \
+{QUESTIONS_PER_SECOND_MAX}/second burst {QUESTIONS_PER_SECOND_MAX * 2} packets }} drop
         ip daddr {plan.gateway} meta l4proto {{ tcp, udp }} th dport {forwarder_port} \
 ct status dnat accept
         ip daddr {plan.gateway} icmp type echo-request limit rate 50/second accept
