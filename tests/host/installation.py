@@ -65,20 +65,19 @@ def essential() -> Path:
 
 def agent() -> Path:
     """The agent, built from this checkout's sources."""
-    path = CACHE / f"agent-{os.getpid()}"
-    CACHE.mkdir(exist_ok=True)
-    built = ROOT / "src/alcove/bin/alcove-agent"
     if shutil.which("go") is None:
-        return built
+        return ROOT / "src/alcove/bin/alcove-agent"
+    CACHE.mkdir(exist_ok=True)
+    half = CACHE / f"agent.{os.getpid()}"
     environment = {**_environment(), "CGO_ENABLED": "0"}
     subprocess.run(
-        ["go", "build", "-trimpath", "-o", str(path), "./"],
+        ["go", "build", "-trimpath", "-o", str(half), "./"],
         cwd=ROOT / "agent",
         check=True,
         env=environment,
         timeout=300,
     )
-    return path
+    return half.rename(CACHE / "agent")
 
 
 def _environment() -> dict[str, str]:

@@ -212,3 +212,22 @@ async def test_the_host_process_gave_up_what_it_does_not_need(installation: Inst
     held = {line.split(":\t")[0]: line.split(":\t")[1] for line in status.splitlines()}
     given_up = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 25 | 1 << 34 | 1 << 39  # module … bpf
     assert all(int(held[name], 16) & given_up == 0 for name in ("CapEff", "CapPrm", "CapBnd"))
+
+
+@BOTH
+async def test_low_ports_are_everybodys_in_a_namespace_of_ones_own(
+    installation: Installation, root: RootMode
+) -> None:
+    box = await installation.create(a_spec(root))
+    listen = "use Socket; socket(S, AF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(80, INADDR_ANY))"
+    done = await box.run(f"perl -e '{listen} and print q(bound)'")
+    assert done.stdout == "bound"
+    await box.destroy()
+
+
+@BOTH
+async def test_ping_needs_no_raw_socket(installation: Installation, root: RootMode) -> None:
+    box = await installation.create(a_spec(root))
+    ask = "use Socket; print socket(S, AF_INET, $_, 1) ? 1 : 0 for (SOCK_DGRAM, SOCK_RAW)"
+    assert (await box.run(f"perl -e '{ask}'")).stdout == "10"
+    await box.destroy()

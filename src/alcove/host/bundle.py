@@ -23,15 +23,16 @@ CAPABILITIES: Final[Mapping[RootMode, tuple[str, ...]]] = {
     # rest for everything it starts; SETPCAP is for that.
     RootMode.NONE: ("CAP_KILL", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"),
     # What `sudo apt-get install` of ordinary packages needs: owners and modes of any file
-    # (dpkg), other users (apt's `_apt`, service users), file capabilities (`setcap` in
-    # maintainer scripts). Tried with PostgreSQL, nginx, OpenSSH, cron, D-Bus and ping.
+    # (dpkg), other users (apt's `_apt`, service users). Not SETFCAP: a file that is given a
+    # capability which nobody here may have cannot be executed at all, and maintainer scripts
+    # that cannot give it fall back to setuid. Tried with PostgreSQL, nginx, OpenSSH, cron, D-Bus
+    # and ping.
     RootMode.CONTAINED: (
         "CAP_CHOWN",
         "CAP_DAC_OVERRIDE",
         "CAP_FOWNER",
         "CAP_FSETID",
         "CAP_KILL",
-        "CAP_SETFCAP",
         "CAP_SETGID",
         "CAP_SETUID",
     ),
@@ -122,8 +123,12 @@ def config(spec: Spec, bundle: Bundle) -> dict[str, Any]:
             "cgroupsPath": bundle.cgroup,
             "resources": _resources(spec, swap_limit=bundle.swap_limit),
             "rootfsPropagation": "private",
-            # Its ports are its own, so there is no reason to keep the low ones for root.
-            "sysctl": {"net.ipv4.ip_unprivileged_port_start": "0"},
+            # Its ports are its own, so there is no reason to keep the low ones for root; ping
+            # has a socket of its own kind, so nobody needs raw ones.
+            "sysctl": {
+                "net.ipv4.ip_unprivileged_port_start": "0",
+                "net.ipv4.ping_group_range": f"0 {ID_SPAN - 1}",
+            },
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
             "seccomp": bundle.seccomp,
