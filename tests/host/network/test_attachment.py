@@ -10,7 +10,7 @@ import pytest
 
 from alcove.host.network import OpenNetwork
 from alcove.model.errors import DriverError
-from tests.host.network.world import PUBLIC, UPLINK, Namespace, World, workspace_id
+from tests.host.network.world import PRIVATE, PUBLIC, UPLINK, Namespace, World, workspace_id
 
 pytestmark = pytest.mark.root
 
@@ -43,6 +43,17 @@ def test_on_a_host_that_forwards_anyway_nobody_reaches_a_workspace(fresh: World)
     assert not fresh.internet.connects("10.213.0.5", 80)
     fresh.teardown()
     assert fresh.host.run("sysctl -n net.ipv4.conf.uplink.forwarding").strip() == "1"
+
+
+def test_trusting_a_network_that_holds_the_pool_opens_no_way_between_workspaces(
+    fresh: World,
+) -> None:
+    fresh.network = OpenNetwork(replace(fresh.settings, trusted_networks=("10.0.0.0/8",)))
+    fresh.setup()
+    first, second = fresh.workspace(3), fresh.workspace(4)
+    fresh.listen(second, 80)
+    assert first.connects(PRIVATE, 80), "the positive control"
+    assert not first.connects("10.213.0.6", 80)
 
 
 def test_a_workspace_that_was_started_again_is_connected_anew(fresh: World) -> None:
