@@ -2,10 +2,22 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
-HEAVY = {"httpx", "pydantic", "rich", "typer", "click", "websockets", "asyncio"}
+from alcove.sdk.version import VERSION
+
+HEAVY = {
+    "importlib.metadata",
+    "httpx",
+    "pydantic",
+    "rich",
+    "typer",
+    "click",
+    "websockets",
+    "asyncio",
+}
 SERVER = {"fastapi", "sqlalchemy", "uvicorn", "alembic", "alcove.core", "alcove.api"}
 
 
@@ -22,6 +34,10 @@ def loaded_by(*argv: str) -> set[str]:
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
     )
     return set(done.stderr.rpartition("\n")[2].split())
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert version("alcove") == VERSION
 
 
 def test_the_version_is_told_without_loading_anything_heavy() -> None:

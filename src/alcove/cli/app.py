@@ -35,9 +35,9 @@ def root(
 ) -> None:
     """Development environments for people and coding agents, on your own machines."""
     if version:
-        from alcove.sdk.version import client_version  # noqa: PLC0415
+        from alcove.sdk.version import VERSION  # noqa: PLC0415
 
-        typer.echo(f"alcove {client_version()}")
+        typer.echo(f"alcove {VERSION}")
         raise typer.Exit
 
 

@@ -3,7 +3,6 @@
 Exit codes: 0 done · 1 failed · 2 usage · 3 not found · 4 denied · 5 conflict · 6 unreachable.
 """
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -26,9 +25,9 @@ def main(argv: Sequence[str]) -> int:
     """Run one command. Returns its exit code; nothing but a bug of ours raises."""
     if list(argv) in (["--version"], ["-V"]):
         # Before anything else is loaded: scripts and prompts ask this often.
-        from alcove.sdk.version import client_version  # noqa: PLC0415
+        from alcove.sdk.version import VERSION  # noqa: PLC0415
 
-        sys.stdout.write(f"alcove {client_version()}\n")
+        sys.stdout.write(f"alcove {VERSION}\n")
         return 0
     from alcove.cli.app import app  # noqa: PLC0415 - typer takes longer than the version
     from alcove.sdk.errors import AlcoveError  # noqa: PLC0415
@@ -73,6 +72,8 @@ def report(error: "AlcoveError", *, as_json: bool) -> None:
     from alcove.cli.screen import clean  # noqa: PLC0415
 
     if as_json:
+        import json  # noqa: PLC0415
+
         fields = [{"field": e.field, "message": e.message} for e in error.errors]
         document = {
             "code": error.code,
