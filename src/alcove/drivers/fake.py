@@ -15,7 +15,7 @@ from alcove.drivers.base import (
     Usage,
 )
 from alcove.drivers.fake_agent import FakeAgent
-from alcove.model.errors import DriverError
+from alcove.model.errors import DriverError, Unsupported
 from alcove.model.image import DebianImage, Image
 from alcove.model.workspace import (
     Handle,
@@ -116,6 +116,8 @@ class FakeDriver:
         return Observation(runtime.state, self._handle(workspace), runtime.boot, runtime.detail)
 
     async def create(self, workspace: WorkspaceId, spec: Spec, *, control_key: str) -> Handle:
+        if spec.isolation is not Isolation.CONTAINER:
+            raise Unsupported(f"the fake driver does not offer isolation {spec.isolation}")
         await self._verb("create", workspace)
         if self.building is not None:
             self.begun.add(workspace)
