@@ -11,11 +11,11 @@ from typing import Any
 
 from alcove.drivers.base import ImageStatus
 from alcove.host import bundle
-from alcove.host.closed_network import ClosedNetwork
 from alcove.host.main import prepare, serve, tear_down
 from alcove.host.settings import HostSettings
-from alcove.host.static_images import StaticImages
 from alcove.model.image import Image
+from tests.host.closed_network import ClosedNetwork
+from tests.host.static_images import StaticImages
 
 
 class HeldImages(StaticImages):

@@ -1,4 +1,4 @@
-"""A Network that connects nobody: for hosts and tests without mode `open`."""
+"""A Network that connects nobody: these tests are about everything else."""
 
 from alcove.model.errors import DriverError
 from alcove.model.workspace import WorkspaceId

@@ -1,4 +1,4 @@
-"""Images that are already there: directories named by the caller, for tests and benchmarks."""
+"""Images that are already there: directories named by the test."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
