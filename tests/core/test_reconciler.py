@@ -7,11 +7,12 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from alcove.core import reconciler, workspaces
+from alcove.core import execs, reconciler, workspaces
+from alcove.core.agent import Call
 from alcove.core.app import Core
 from alcove.core.reconciler import LEASE
 from alcove.drivers.fake import FakeDriver
-from alcove.model.errors import DriverError, Unsupported
+from alcove.model.errors import DriverError, Unavailable, Unsupported
 from alcove.model.lifecycle import FAILURES_MAX
 from alcove.model.workspace import LeaseToken, Observed, Phase, WorkspaceId
 from alcove.store import leases
@@ -253,6 +254,40 @@ async def test_a_persons_workspace_that_died_is_started_again(world: World) -> N
     world.clock.move(seconds=10)
     await world.settle()
     assert (await world.row(made.id)).phase is Phase.RUNNING
+
+
+async def test_a_dead_agent_that_somebody_calls_is_looked_at_at_once(world: World) -> None:
+    made = await world.create(name="api")
+    await world.settle()
+    world.driver.end(made.id, detail="out of memory")
+    world.clock.move(seconds=1)
+    with pytest.raises(Unavailable):
+        await execs.run(world.core, ADA, "api", Call(command=("/bin/true",)))
+    await world.settle()
+    assert (await world.row(made.id)).reason == "ended by itself: out of memory"
+
+
+async def test_a_long_step_keeps_its_lease(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciler, "RENEW_S", 0.02)
+    entered, leave = anyio.Event(), anyio.Event()
+
+    async def slow(*_: object) -> None:
+        entered.set()
+        await leave.wait()
+
+    world.driver.before = slow
+    made = await world.create()
+    async with anyio.create_task_group() as group:
+        group.start_soon(reconciler.run, world.core)
+        await entered.wait()
+        for _ in range(4):
+            world.clock.move(seconds=15)
+            await anyio.sleep(0.2)
+            assert await _lease(world, "other") == 0
+        leave.set()
+        done = await workspaces.wait(world.core, ADA, made.id, timeout_s=20)
+        assert done.phase is Phase.RUNNING
+        group.cancel_scope.cancel()
 
 
 async def test_one_that_dies_again_and_again_fails(world: World) -> None:

@@ -126,6 +126,9 @@ class Agents:
         self._driver = driver
         self._secret = secret
         self._pools: dict[WorkspaceId, _Pool] = {}
+        self.lost: set[WorkspaceId] = set()
+        """Workspaces whose agent could not be reached: worth a look before their time."""
+        self.on_lost: Callable[[], None] = lambda: None
 
     def control_key(self, workspace: WorkspaceId) -> str:
         """What the agent of this workspace asks us for."""
@@ -281,6 +284,8 @@ class Agents:
             ) from error
         except DriverError as error:
             await resources.aclose()
+            self.lost.add(reach.workspace)
+            self.on_lost()
             raise Unavailable(f"workspace {reach.workspace}: {error}") from error
         return Connection(stream, resources)
 

@@ -7,7 +7,7 @@ from typing import Final
 from alcove.clock import Clock, system_clock
 from alcove.config import Settings
 from alcove.core.agent import Agents
-from alcove.core.bus import EVENTS, Bus
+from alcove.core.bus import EVENTS, RECONCILE, Bus
 from alcove.core.gate import Gate
 from alcove.core.journal import Journal
 from alcove.core.metrics import Metrics
@@ -66,13 +66,15 @@ class Core:
         bus = Bus()
         db = db if db is not None else Database(settings.database)
         db.on_events = lambda: bus.wake(EVENTS)
+        agents = Agents(driver, secret=secret)
+        agents.on_lost = lambda: bus.wake(RECONCILE)
         return cls(
             db=db,
             driver=driver,
             clock=clock,
             settings=settings,
             bus=bus,
-            agents=Agents(driver, secret=secret),
+            agents=agents,
             secret=secret,
         )
 

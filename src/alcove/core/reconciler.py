@@ -114,12 +114,16 @@ async def _until_available(core: Core, work: _Work) -> None:
 
 async def _lease(core: Core, work: _Work, *, limit: int) -> Sequence[Workspace]:
     token, now = LeaseToken(str(uuid.uuid4())), core.clock()
+    lost = frozenset(core.agents.lost)
     try:
         async with core.db.transaction() as tx:
+            if lost:
+                await leases.look_now(tx, lost, now=now)
             due = await leases.lease_due(tx, token=token, now=now, lease=LEASE, limit=limit)
     except Unavailable as error:
         log.warning("reconciler waits: %s", error)
         return ()
+    core.agents.lost -= lost
     for workspace in due:
         work.leases[workspace.id] = Lease(workspace.id, token, now + LEASE)
         core.metrics.lag.observe(max(0.0, (now - workspace.check_at).total_seconds()))

@@ -139,7 +139,7 @@ async def pause(core: Core, actor: Actor, ref: str) -> Workspace:
         return found
     if found.phase is not Phase.RUNNING:
         raise Conflict(f"workspace {found.name} is {found.phase}; only a running one is paused")
-    kind = EventKind.WORKSPACE_STOP_REQUESTED
+    kind = EventKind.WORKSPACE_PAUSE_REQUESTED
     reason = f"paused: {actor.name} asked for it"
     return await ask(core, actor, found, Desired.PAUSED, kind=kind, reason=reason)
 
@@ -153,7 +153,7 @@ async def resume(core: Core, actor: Actor, ref: str) -> Workspace:
         return found
     if found.desired is not Desired.PAUSED:
         raise Conflict(f"workspace {found.name} is {found.phase}, not paused; start it instead")
-    kind = EventKind.WORKSPACE_START_REQUESTED
+    kind = EventKind.WORKSPACE_RESUME_REQUESTED
     return await ask(core, actor, found, Desired.RUNNING, kind=kind, reason="")
 
 

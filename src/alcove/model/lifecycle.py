@@ -14,7 +14,7 @@ from alcove.model.workspace import Desired, Observation, Observed, Phase, Worksp
 
 FAILURES_MAX: Final = 5
 RECHECK_BUSY: Final = timedelta(seconds=2)
-RECHECK_IDLE: Final = timedelta(seconds=60)
+RECHECK_IDLE: Final = timedelta(seconds=30)
 BACKOFF_MAX: Final = timedelta(minutes=5)
 STABLE_AFTER: Final = timedelta(minutes=10)
 """A workspace that has run this long has its failures forgiven."""

@@ -5,7 +5,7 @@ that slept through its lease changes nothing when it wakes.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -138,6 +138,15 @@ async def settle(
     }
     row = (await tx.execute(_SETTLE, given)).one_or_none()
     return None if row is None else load_workspace(row)
+
+
+async def look_now(tx: Tx, ids: Collection[WorkspaceId], *, now: datetime) -> None:
+    """Have those that should be running looked at before their time."""
+    await tx.execute(
+        update(workspaces)
+        .where(_W.id.in_(ids), _W.phase == Phase.RUNNING, _W.check_at > now)
+        .values(check_at=now)
+    )
 
 
 async def renew(
