@@ -22,6 +22,7 @@ from alcove.core.agent import Agents, Call, Frame, Reach
 from alcove.drivers.local import LocalDriver
 from alcove.host.cgroups import Cgroups
 from alcove.host.ground import mounts_below
+from alcove.host.syscalls import unmount
 from alcove.model.errors import DriverError
 from alcove.model.image import DebianImage, Image
 from alcove.model.workspace import (
@@ -182,6 +183,19 @@ class Installation:
 
     def cgroups(self) -> Cgroups:
         return Cgroups(self.name)
+
+    def lose_the_kernel(self, workspace: WorkspaceId, pid: int) -> None:
+        """Take away what a restart of the machine does: processes, mounts, cgroups."""
+        os.kill(pid, signal.SIGKILL)
+        cgroups = self.cgroups()
+        assert cgroups.kill(workspace, timeout_s=10)
+        for point in reversed(self.mounts()):
+            unmount(point, lazy=True)
+        assert cgroups.remove(workspace, timeout_s=10) == []
+        path = self.data_dir / "host/workspaces" / workspace / "state.json"
+        state = json.loads(path.read_text())
+        state["record"]["process"]["kernel"] = "an earlier one"
+        path.write_text(json.dumps(state))
 
     def hold_images(self, state: str) -> None:
         """Have every image in `state` from now on: "ready", "building" or "failed"."""

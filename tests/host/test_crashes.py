@@ -141,6 +141,22 @@ async def test_running_workspaces_live_on_without_the_host_process(
     await running.destroy()
 
 
+async def test_after_a_restart_of_the_machine_workspaces_start_again(
+    installation: Installation,
+) -> None:
+    running = await installation.create(a_spec(RootMode.CONTAINED))
+    await running.run("echo kept > ~/kept; sync")
+    installation.kill()
+    installation.lose_the_kernel(running.id, running.pid())
+    installation.up()
+    seen = await installation.driver.observe(running.id, None)
+    assert (seen.state, seen.detail) == (Observed.EXITED, "the host was restarted")
+    running = await running.start()
+    assert (await running.run("cat ~/kept")).stdout == "kept\n"
+    await running.destroy()
+    assert list(await installation.driver.inventory()) == []
+
+
 async def test_teardown_leaves_only_volumes(installation: Installation) -> None:
     running = await installation.create(a_spec(RootMode.CONTAINED))
     installation.end()

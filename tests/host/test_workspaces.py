@@ -120,3 +120,26 @@ async def test_a_build_under_way_does_not_hold_a_stopped_volume(
         assert anyio.current_time() - started < 2
         build.kill()
     await box.destroy()
+
+
+async def test_a_start_takes_the_spec_given_now(installation: Installation) -> None:
+    box = await installation.create(a_spec(RootMode.CONTAINED))
+    await box.stop()
+    box = await box.start(root=RootMode.NONE, hostname="other")
+    done = await box.run("hostname; grep NoNewPrivs /proc/self/status; touch /etc/x 2>&1")
+    assert done.stdout.split("\n")[:2] == ["other", "NoNewPrivs:\t1"]
+    assert "Read-only file system" in done.stdout
+    await box.destroy()
+
+
+async def test_thirty_at_once_leave_nothing(installation: Installation) -> None:
+    async def live() -> None:
+        box = await installation.create()
+        assert (await box.run("echo here")).stdout == "here\n"
+        await box.destroy()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(live)
+    assert list(await installation.driver.inventory()) == []
+    assert installation.mounts() == []

@@ -23,7 +23,7 @@ from alcove.host.inspection import outside_differences
 from alcove.host.leftovers import leftovers
 from alcove.host.ports import Images, Network
 from alcove.host.protocol import Look, Started
-from alcove.host.runtime import exit_status, find, lives
+from alcove.host.runtime import exit_status, find, kernel_boot, lives
 from alcove.host.settings import HostSettings
 from alcove.host.specs import check
 from alcove.host.state import Record, Records, Stage
@@ -400,6 +400,8 @@ class Host:
                 log.exception("could not remove what %s left when it ended", workspace)
 
     def _cause(self, workspace: WorkspaceId, record: Record) -> str:
+        if record.process and record.process.kernel != kernel_boot():
+            return "the host was restarted"
         status = exit_status(record.process) if record.process else None
         if status == 0:
             return "shut down from inside"

@@ -10,7 +10,8 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,20 @@ _RELEASE_TIMEOUT_S: Final = 5.0
 _LAST_THREAD_S: Final = 1.0
 
 
+@cache
+def kernel_boot() -> str:
+    """Changes when the machine is restarted."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that cannot be mistaken for a later one with its number."""
+    """A process that cannot be mistaken for a later one with its number, not even after a restart
+    of the machine, when the clock that `start_ticks` counts by has begun again."""
 
     pid: int
     start_ticks: int
+    kernel: str = field(default_factory=kernel_boot)
 
 
 class Runtime:
@@ -111,12 +120,14 @@ def find(pid: int) -> Process | None:
 
 
 def lives(process: Process) -> bool:
-    return _start_ticks(process.pid) == process.start_ticks
+    return process.kernel == kernel_boot() and _start_ticks(process.pid) == process.start_ticks
 
 
 def exit_status(process: Process) -> int | None:
     """How it ended, as from waitpid, if it is our child and nobody asked before. For one that
     was killed: waits the moment until its last thread is gone."""
+    if process.kernel != kernel_boot():
+        return None
     try:
         descriptor = os.pidfd_open(process.pid)
     except OSError:
