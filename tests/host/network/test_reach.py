@@ -21,6 +21,8 @@ from tests.host.network.world import (
 pytestmark = pytest.mark.root
 
 GATEWAY = "10.213.0.1"
+EXPERIMENTAL = 253
+"""A protocol number for tests (RFC 3692), of which connection tracking has no opinion."""
 
 
 @pytest.fixture(scope="module")
@@ -180,11 +182,11 @@ def test_other_protocols_than_tcp_udp_and_icmp_are_dropped(
     workspace: Namespace, world: World
 ) -> None:
     def send() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, 132) as raw:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, EXPERIMENTAL) as raw:
             raw.sendto(b"\0" * 12, (PUBLIC, 0))
 
     def receive() -> bytes:
-        with socket.socket(socket.AF_INET, socket.SOCK_RAW, 132) as raw:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, EXPERIMENTAL) as raw:
             raw.settimeout(0.5)
             world.host.call(send)
             assert raw.recv(100), "the positive control"
