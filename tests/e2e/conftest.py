@@ -11,14 +11,6 @@ from demo import gitserver, instance
 from demo.instance import Instance
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One installation at a time: all of these on the same worker."""
-    here = str(Path(__file__).parent)
-    for item in items:
-        if str(item.path).startswith(here):
-            item.add_marker(pytest.mark.xdist_group("installation"))
-
-
 @pytest.fixture(scope="session")
 def installation() -> Generator[Instance]:
     with instance.running() as running:
