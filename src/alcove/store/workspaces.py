@@ -259,7 +259,12 @@ async def set_health(tx: Tx, id: WorkspaceId, *, boot: str, health: str) -> str 
         return None
     changed = (
         update(workspaces)
-        .where(workspaces.c.id == id, workspaces.c.boot == boot)
+        .where(
+            workspaces.c.id == id,
+            workspaces.c.boot == boot,
+            # Another server may have written it since we looked.
+            workspaces.c.health == row.health,
+        )
         .values(health=health)
         .returning(workspaces.c.id)
     )
