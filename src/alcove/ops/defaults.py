@@ -8,19 +8,16 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import urlsplit
 
 CA_BUNDLE: Final = "/etc/ssl/certs/ca-certificates.crt"
-_MIRRORS: Final = {
-    "pip_index_url": "https://pypi.org/simple",
-    "npm_registry": "https://registry.npmjs.org",
-    "goproxy": "https://proxy.golang.org",
-    "debian_mirror": "http://deb.debian.org/debian",
-}
-_ALSO_USED: Final = ("files.pythonhosted.org", "sum.golang.org")
+_PIP: Final = (
+    "from pip._internal.models.index import PyPI as i; print(i.simple_url, i.file_storage_domain)"
+)
 
 
 def detect() -> dict[str, object]:
@@ -33,17 +30,20 @@ def detect() -> dict[str, object]:
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         if value := env.get(name.upper()) or env.get(name):
             found[name] = value
-    mirrors = _mirrors(env)
-    found |= {k: v for k, v in mirrors.items() if v != _MIRRORS[k]}
-    if trusted := private_networks(hosts(mirrors.values())):
+    if url := env.get("PIP_INDEX_URL") or _ask("pip", "config", "get", "global.index-url"):
+        found["pip_index_url"] = url
+    for name, variable in (("npm_registry", "NPM_CONFIG_REGISTRY"), ("goproxy", "GOPROXY")):
+        if url := env.get(variable):
+            found[name] = url
+    if trusted := private_networks(_registries(env)):
         found["trusted_networks"] = list(trusted)
     return found
 
 
-def hosts(urls: Iterable[str]) -> list[str]:
-    """Host names in a collection of URLs, and those that the same registries also use."""
-    named = [urlsplit(url).hostname or "" for url in urls]
-    return [h for h in dict.fromkeys([*named, *_ALSO_USED]) if h]
+def hosts(texts: Iterable[str]) -> list[str]:
+    """Host names in URLs, or in bare names, each once and in order."""
+    found = (urlsplit(text if "://" in text else f"//{text}").hostname for text in texts)
+    return [host for host in dict.fromkeys(found) if host]
 
 
 def private_networks(names: Sequence[str]) -> Sequence[str]:
@@ -84,19 +84,17 @@ def _toml(value: object) -> str:
     return f'"{escaped}"'
 
 
-def _mirrors(env: Mapping[str, str]) -> dict[str, str]:
-    found = dict(_MIRRORS)
-    if (
-        url := env.get("PIP_INDEX_URL")
-        or env.get("UV_INDEX_URL")
-        or _ask("pip", "config", "get", "global.index-url")
-    ):
-        found["pip_index_url"] = url
-    if url := _ask("npm", "config", "get", "registry"):
-        found["npm_registry"] = url.rstrip("/")
-    if proxy := env.get("GOPROXY") or _ask("go", "env", "GOPROXY"):
-        found["goproxy"] = proxy.split(",")[0]
-    return {k: v for k, v in found.items() if v.startswith(("http://", "https://"))}
+def _registries(env: Mapping[str, str]) -> list[str]:
+    """Where the package managers of this machine would ask: they know, so they are asked."""
+    said = [
+        env.get("PIP_INDEX_URL", ""),
+        _ask(sys.executable, "-c", _PIP) or _ask("python3", "-c", _PIP),
+        _ask("npm", "config", "get", "registry"),
+        env.get("GOPROXY") or _ask("go", "env", "GOPROXY"),
+        _ask("go", "env", "GOSUMDB"),
+        _ask("apt-get", "indextargets", "--format", "$(SITE)"),
+    ]
+    return hosts(word for text in said for word in text.replace(",", " ").split())
 
 
 def _ask(*command: str) -> str:
