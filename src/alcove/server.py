@@ -77,12 +77,13 @@ def main(argv: Sequence[str]) -> int:
         logs.configure(settings.log_format)
         # When each series began is noise that doubles the page.
         disable_created_metrics()
+        driver = build_driver(settings)
         listener = _listen(settings.http_address)
         _prepare(settings, user=given.user, allow_root=given.allow_root)
     except (AlcoveError, OSError) as error:
         sys.stderr.write(f"alcove server: {error}\n")
         return 2
-    anyio.run(_serve, settings, listener, backend_options={"use_uvloop": True})
+    anyio.run(_serve, settings, driver, listener, backend_options={"use_uvloop": True})
     return 0
 
 
@@ -99,12 +100,12 @@ def build_driver(settings: Settings) -> Driver:
     raise Invalid(f"driver: there is no {settings.driver!r}; there is {names}")
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, driver: Driver, listener: socket.socket) -> None:
     db = Database(settings.database)
     await migrate(db)
     core = Core.build(
         settings=settings,
-        driver=build_driver(settings),
+        driver=driver,
         secret=_secret(settings.server_dir / "secret.key"),
         db=db,
     )

@@ -29,12 +29,19 @@ def nothing() -> Response:
 
 
 def documents(
-    model: type[BaseModel] | None, *errors: int, status: int = 200, description: str = "OK"
+    model: type[BaseModel] | None,
+    *errors: int,
+    status: int = 200,
+    description: str = "OK",
+    events: str | None = None,
 ) -> dict[str, Any]:
-    """For a route's decorator: what it answers, for OpenAPI."""
+    """For a route's decorator: what it answers, for OpenAPI. `events`: an example of what it
+    streams to those who accept `text/event-stream`."""
     good: dict[str, Any] = {"description": description}
     if model is not None:
         good["model"] = model
+    if events is not None:
+        good["content"] = {"text/event-stream": {"example": events}}
     return {
         "status_code": status,
         "response_model": None,

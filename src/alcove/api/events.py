@@ -29,6 +29,7 @@ from alcove.wire.events import Event
 
 routes = router("events")
 SEQ_MAX: Final = 2**53
+_EXAMPLE: Final = 'id: 41\nevent: workspace.created\ndata: {"seq":41,…}\n\n'
 
 
 class EventQuery(PageQuery):
@@ -47,7 +48,7 @@ class AuditQuery(EventQuery):
     """A user's name, or `system`."""
 
 
-@routes.get("/events", **documents(Page[Event]))
+@routes.get("/events", **documents(Page[Event], events=_EXAMPLE))
 async def find(
     request: Request,
     core: CoreOf,
@@ -64,7 +65,7 @@ async def find(
     return await _answer(request, core, actor, query, filters)
 
 
-@routes.get("/workspaces/{workspace}/events", **documents(Page[Event], 404))
+@routes.get("/workspaces/{workspace}/events", **documents(Page[Event], 404, events=_EXAMPLE))
 async def find_of_workspace(
     request: Request,
     core: CoreOf,

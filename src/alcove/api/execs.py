@@ -25,17 +25,16 @@ from alcove.wire.execs import ExecAnswer, ExecExit, ExecOutput, ExecRequest
 routes = router("exec")
 BODY_MAX: Final = 4 << 20
 _NAMES: Final = {Frame.STDOUT: "stdout", Frame.STDERR: "stderr"}
-_DOCUMENTS: Final = documents(ExecAnswer, 400, 404, 409, 413, 415)
-_DOCUMENTS["responses"][200]["content"] = {
-    EVENT_STREAM: {
-        "schema": {"type": "string"},
-        "example": 'event: stdout\ndata: {"data":"hello\\n","encoding":"utf-8"}\n\n'
-        'event: exit\ndata: {"exit_code":0,"duration_ms":1.5}\n\n',
-    }
-}
+_EXAMPLE: Final = (
+    'event: stdout\ndata: {"data":"hello\\n","encoding":"utf-8"}\n\n'
+    'event: exit\ndata: {"exit_code":0,"signal":null,"duration_ms":1.5,"error":null}\n\n'
+)
 
 
-@routes.post("/workspaces/{workspace}/exec", **_DOCUMENTS)
+@routes.post(
+    "/workspaces/{workspace}/exec",
+    **documents(ExecAnswer, 400, 404, 409, 413, 415, events=_EXAMPLE),
+)
 async def run(
     request: Request,
     core: CoreOf,

@@ -18,9 +18,10 @@ from alcove.wire.files import LogLine, LogLines
 
 routes = router("logs")
 LINES_MAX: Final = 20_000
+_EXAMPLE: Final = 'id: 7\nevent: log\ndata: {"offset":7,"source":"clone","line":"done"}\n\n'
 
 
-@routes.get("/workspaces/{workspace}/logs", **documents(LogLines, 404, 409))
+@routes.get("/workspaces/{workspace}/logs", **documents(LogLines, 404, 409, events=_EXAMPLE))
 async def read(
     request: Request,
     core: CoreOf,

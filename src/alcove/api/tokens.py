@@ -32,7 +32,7 @@ class TokenQuery(PageQuery):
     """Somebody else's, by name: for administrators."""
 
 
-@routes.get("/tokens", **documents(Page[Token]))
+@routes.get("/tokens", **documents(Page[Token], 404))
 async def find(core: CoreOf, actor: Manager, query: Annotated[TokenQuery, Query()]) -> Response:
     """List tokens. Secrets are not in it; nothing shows them again."""
     found = await tokens.find(

@@ -39,7 +39,6 @@ Command: TypeAlias = Annotated[
                     "type": "array",
                     "items": {"type": "string", "maxLength": ARGUMENT_MAX},
                     "minItems": 1,
-                    "maxItems": ARGUMENTS_MAX,
                 },
                 {"type": "string", "minLength": 1, "maxLength": ARGUMENT_MAX},
             ],
