@@ -85,7 +85,11 @@ def _connect(instance: Instance) -> http.client.HTTPConnection:
 def _upload(instance: Instance, workspace: str) -> float:
     connection = _connect(instance)
     size = _SIZE_MIB * 2**20
-    headers = {"Authorization": f"Bearer {instance.token}", "Content-Length": str(size)}
+    headers = {
+        "Authorization": f"Bearer {instance.token}",
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(size),
+    }
     started = time.perf_counter()
     path = f"/api/v2/workspaces/{workspace}/files?path=large"
     connection.request("PUT", path, _zeros(), headers)

@@ -96,6 +96,7 @@ def _bundle(instance: Instance) -> Generator[Path]:
         subprocess.run(["runc", "spec", "--bundle", name], check=True)
         config: dict[str, Any] = json.loads((bundle / "config.json").read_text())
         config["process"] |= {"args": ["echo", "hi"], "terminal": False}
+        config["root"]["readonly"] = True
         (bundle / "config.json").write_text(json.dumps(config))
         layers = _layers(instance)
         (bundle / "rootfs").mkdir()
@@ -110,12 +111,13 @@ def _bundle(instance: Instance) -> Generator[Path]:
 
 
 def _layers(instance: Instance) -> list[Path]:
-    """The directories of the image that `base` uses, as the privileged process has them."""
-    marker = instance.layout.data_dir / "host/images"
-    found = sorted(p.parent for p in marker.glob("**/usr") if p.parent.name in ("rootfs", "layer"))
-    if not found:
-        raise RuntimeError(f"no unpacked image below {marker}")
-    return found[:1]
+    """The directories of the smallest image, which is that of `base`, bottom first."""
+    images = instance.layout.data_dir / "host/images"
+    records = [json.loads(p.read_text()) for p in (images / "records").glob("*.json")]
+    if not records:
+        raise RuntimeError(f"no unpacked image below {images}")
+    smallest = min(records, key=lambda record: int(record["size_bytes"]))
+    return [images / "layers" / name / "tree" for name in smallest["layers"]]
 
 
 def _runc(bundle: Path, name: str) -> None:
