@@ -1,0 +1,128 @@
+"""The pages: what they show, what their buttons do, and that no user's words are markup."""
+
+import re
+
+import httpx
+import pytest
+
+from alcove.core import users
+from alcove.core.sign_in import new_link
+from alcove.http.access import COOKIE
+from tests.api.served import ADA, BASE, BOB, MAX, Served
+
+
+async def browser(api: Served, name: str = "ada") -> httpx.AsyncClient:
+    secret, _ = await new_link(api.core, None, name)
+    found = api.bare(origin=BASE)
+    await found.post("/sign-in/link", data={"token": secret.text})
+    assert COOKIE in found.cookies
+    return found
+
+
+async def test_who_is_not_signed_in_is_sent_to_sign_in_and_back(api: Served) -> None:
+    answer = await api.bare().get("/templates")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=/templates"
+
+
+async def test_the_list_shows_state_in_word_and_shape_with_the_reason(api: Served) -> None:
+    await api.workspace(ADA, name="mine")
+    await api.workspace(BOB, name="theirs")
+    page = (await (await browser(api)).get("/")).text
+    assert "mine" in page
+    assert "theirs" not in page
+    assert re.search(r"◐</span> provisioning", page)
+
+
+async def test_a_page_that_is_still_changing_reloads_itself(api: Served) -> None:
+    made = await api.workspace(ADA, name="mine")
+    ada = await browser(api)
+    assert 'http-equiv="refresh"' in (await ada.get(f"/workspaces/{made.id}")).text
+    await api.world.settle()
+    assert 'http-equiv="refresh"' not in (await ada.get(f"/workspaces/{made.id}")).text
+
+
+async def test_stop_start_and_delete_are_buttons(api: Served) -> None:
+    made = await api.workspace(ADA, name="mine")
+    await api.world.settle()
+    ada = await browser(api)
+    for verb, phase in (("stop", "stopped"), ("start", "running"), ("delete", "deleted")):
+        answer = await ada.post(f"/workspaces/{made.id}/{verb}")
+        assert answer.status_code == 303
+        await api.world.settle()
+        assert (await api.world.row(made.id)).phase == phase
+
+
+async def test_deleting_names_what_is_lost_before_it_happens(api: Served) -> None:
+    made = await api.workspace(ADA, name="mine")
+    page = await (await browser(api)).get(f"/workspaces/{made.id}/delete")
+    assert "The home of <strong>mine</strong> is lost" in page.text
+    assert (await api.world.row(made.id)).desired == "running"
+
+
+async def test_somebody_elses_workspace_is_not_there(api: Served) -> None:
+    made = await api.workspace(BOB, name="theirs")
+    ada = await browser(api)
+    assert (await ada.get(f"/workspaces/{made.id}")).status_code == 404
+    assert (await ada.post(f"/workspaces/{made.id}/delete")).status_code == 404
+
+
+async def test_the_form_creates_a_workspace(api: Served) -> None:
+    ada = await browser(api)
+    page = await ada.get("/templates/python/new")
+    assert 'name="parameters.cpu"' in page.text
+    fields = {"name": "new", "ttl": "4h", "parameters.cpu": "4", "parameters.flavor": "rich"}
+    answer = await ada.post("/templates/python/new", data=fields)
+    assert answer.status_code == 303
+    [made] = (await ada.get("/api/v2/workspaces")).json()["items"]
+    assert made["parameters"] == {"cpu": 4, "flavor": "rich"}
+
+
+async def test_a_wrong_field_is_told_beside_it_and_the_rest_is_kept(api: Served) -> None:
+    ada = await browser(api)
+    fields = {"name": "new", "parameters.cpu": "99"}
+    answer = await ada.post("/templates/python/new", data=fields)
+    assert answer.status_code == 422
+    assert 'id="parameters.cpu-fault"' in answer.text
+    assert 'value="new"' in answer.text
+
+
+@pytest.mark.parametrize("field", ["name", "repo", "branch", "ttl", "parameters.cpu"])
+async def test_what_users_write_is_never_markup(api: Served, field: str) -> None:
+    fields = {field: '"><script>alert(1)</script>'}
+    answer = await (await browser(api)).post("/templates/python/new", data=fields)
+    assert answer.status_code == 422
+    assert "<script>" not in answer.text
+
+
+async def test_another_sites_form_does_nothing(api: Served) -> None:
+    made = await api.workspace(ADA, name="mine")
+    cookie = (await browser(api)).cookies[COOKIE]
+    forged = api.bare(origin="http://evil.example", cookie=f"{COOKIE}={cookie}")
+    assert (await forged.post(f"/workspaces/{made.id}/delete")).status_code == 403
+    assert (await api.world.row(made.id)).desired == "running"
+
+
+async def test_an_auditor_may_look_and_not_touch(api: Served) -> None:
+    made = await api.workspace(ADA, name="mine")
+    eve = await browser(api, "eve")
+    assert (await eve.get(f"/workspaces/{made.id}")).status_code == 200
+    assert (await eve.post(f"/workspaces/{made.id}/stop")).status_code == 403
+
+
+async def test_a_disabled_user_is_signed_out(api: Served) -> None:
+    ada = await browser(api)
+    await users.update(api.core, MAX, "ada", users.UserChanges(disabled=True))
+    assert (await ada.get("/")).status_code == 303
+
+
+async def test_pages_need_no_script_and_load_nothing_from_elsewhere(api: Served) -> None:
+    ada = await browser(api)
+    style = ""
+    for path in ("/", "/templates", "/templates/python/new", "/sign-in"):
+        page = (await ada.get(path)).text
+        assert "<script" not in page
+        assert "style=" not in page
+        assert not re.search(r'(src|href)="https?:', page)
+        [style] = re.findall(r'href="(/assets/[^"]+)"', page)
+    assert (await ada.get(style)).headers["content-type"].startswith("text/css")
