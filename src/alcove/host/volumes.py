@@ -91,9 +91,9 @@ class Volumes:
                 f" ask for at least {size >> 20} MiB",
                 retry=False,
             )
+        _wait_until_free(file)
         if size < wanted:
             _grow(file, wanted)
-        _wait_until_free(file)
         device, descriptor = _attach_loop(file)
         try:
             flags = MountFlag.NO_SUID | MountFlag.NO_DEV | MountFlag.NO_ATIME
