@@ -146,12 +146,12 @@ class Installation:
                 stderr=log,
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not self._listens():
+        while not self.listens():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the host process did not start: {self.log.read_text()}")
             time.sleep(0.01)
 
-    def _listens(self) -> bool:
+    def listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.data_dir / "run/host.sock")) == 0
 

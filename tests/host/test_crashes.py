@@ -103,8 +103,7 @@ async def test_a_stop_cut_off_is_finished_by_the_next(
     await running.stop()
     seen = await installation.driver.observe(running.id, None)
     assert seen.state is Observed.EXITED
-    found = {what for one in await installation.driver.inventory() for what in one.what}
-    assert found == {"record", "volume"}
+    await installation.until_only(running.id, {"record", "volume"})
     seen = await installation.driver.observe(running.id, None)
     assert (seen.state, seen.orderly) == (Observed.EXITED, True)
     running = await running.start()
@@ -163,8 +162,7 @@ async def test_teardown_leaves_only_volumes(installation: Installation) -> None:
     done = installation.tear_down()
     assert (done.returncode, done.stderr.decode()) == (0, "")
     installation.up()
-    found = {what for one in await installation.driver.inventory() for what in one.what}
-    assert found == {"record", "volume"}
+    await installation.until_only(running.id, {"record", "volume"})
     seen = await installation.driver.observe(running.id, None)
     assert (seen.state, seen.orderly) == (Observed.EXITED, True)
     running = await running.start()
