@@ -23,6 +23,9 @@ def _of(*verbs: str) -> list[str]:
 async def installation(crash_installation: Installation) -> AsyncGenerator[Installation]:
     """Empty at the beginning of each test, whatever the one before it did."""
     installation = crash_installation
+    installation.crash_file.unlink(missing_ok=True)
+    if not installation.listens():
+        installation.up()
     installation.connect()
     for one in await installation.driver.inventory():
         await installation.driver.destroy(one.workspace, None)
