@@ -157,8 +157,10 @@ async def _drive(core: Core, work: _Work, workspace: Workspace) -> None:
     try:
         await _step_on(core, workspace, lease)
     except Unavailable as error:
-        # The database is away: our lease runs out, and whoever is next observes afresh.
+        # Whoever is next observes afresh: at once, if only our connection was lost; otherwise
+        # when the lease has run out.
         log.warning("workspace %s: outcome not written: %s", workspace.id, error)
+        await _give_back(core, lease)
     except Exception:
         log.exception("workspace %s: bug in the reconciler", workspace.id)
     except anyio.get_cancelled_exc_class():
