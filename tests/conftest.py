@@ -30,6 +30,7 @@ ONE_WORKER = {
 """Directories whose tests share a thing on this machine, and the thing."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share something on one worker (`--dist loadgroup`)."""
     root = Path(__file__).parents[1]
