@@ -23,23 +23,6 @@ settings.register_profile("alcove", deadline=None, suppress_health_check=[Health
 settings.load_profile("alcove")
 
 
-ONE_WORKER = {
-    "tests/e2e": "installation",
-    "tests/host/images": "images",
-}
-"""Directories whose tests share a thing on this machine, and the thing."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share something on one worker (`--dist loadgroup`)."""
-    root = Path(__file__).parents[1]
-    for item in items:
-        for directory, shared in ONE_WORKER.items():
-            if item.path.is_relative_to(root / directory):
-                item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @dataclass
 class MovedClock:
     """Stands still until a test moves it."""
