@@ -35,7 +35,7 @@ def serving(repositories: Path) -> Generator[str]:
         _ip("-n", NAMESPACE, "link", "set", "eth0", "up")
         _ip("-n", NAMESPACE, "link", "set", "lo", "up")
         _ip("-n", NAMESPACE, "route", "add", "default", "via", HOST_SIDE)
-        # Not `ip netns exec`: that copies all mounts, and would keep volumes busy that are not ours.
+        # Not `ip netns exec`: that copies all mounts, and would keep volumes of others busy.
         inside = ["nsenter", f"--net=/run/netns/{NAMESPACE}", "python3", str(_BACKEND)]
         server = subprocess.Popen([*inside, str(repositories), ADDRESS, str(PORT)])
         try:
