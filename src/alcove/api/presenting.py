@@ -9,7 +9,7 @@ from alcove.core.agent import Reach
 from alcove.core.app import Core
 from alcove.drivers.base import Metered
 from alcove.model.errors import AlcoveError
-from alcove.model.workspace import Phase, StartedFrom, Workspace
+from alcove.model.workspace import Phase, Workspace
 from alcove.wire import workspaces as wire
 
 PATIENCE_S: Final = 0.5
@@ -58,7 +58,10 @@ def present(
         ports=details.ports or [],
         urls={"page": f"{core.settings.url}/workspaces/{workspace.id}"},
         usage=details.usage,
-        started=StartedFrom.COLD if workspace.started_at else None,
+        on_expiry=workspace.lifetime.on_expiry,
+        auto_resume=workspace.lifetime.auto_resume,
+        started=workspace.started,
+        started_why=workspace.started_why,
         generation=workspace.generation,
     )
 

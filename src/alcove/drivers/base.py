@@ -16,10 +16,19 @@ pass `alcove.drivers.conformance`.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
 from alcove.model.image import Image
-from alcove.model.workspace import Handle, Isolation, NetworkMode, Observation, Spec, WorkspaceId
+from alcove.model.workspace import (
+    Handle,
+    Isolation,
+    NetworkMode,
+    Observation,
+    SnapshotId,
+    Spec,
+    WorkspaceId,
+)
 
 AGENT_PORT: Final = 49983
 """`connect` to this port reaches the agent, however the driver does it."""
@@ -34,6 +43,26 @@ class ByteStream(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Keeps(StrEnum):
+    """How much of a workspace lives on in a pause or a snapshot."""
+
+    NOTHING = "nothing"
+    FILES = "files"
+    """Home and what was changed in the image; processes are started anew."""
+    MEMORY = "memory"
+    """Files, processes and their memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What an isolation tier promises here; shown in `/server`."""
+
+    pause: Keeps
+    pause_survives_host_restart: bool
+    pause_frees_memory: bool
+    snapshot: Keeps
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this driver can do here. For what it cannot, the reason and the remedy."""
@@ -44,6 +73,7 @@ class Capabilities:
     snapshot: bool
     absent: Mapping[str, str] = field(default_factory=dict[str, str])
     """`{"gvisor": "runsc is not installed; …"}`"""
+    promises: Mapping[Isolation, Promise] = field(default_factory=dict[Isolation, Promise])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +145,50 @@ class Pausable(Protocol):
         ...
 
     async def resume(self, workspace: WorkspaceId, handle: Handle) -> None: ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """For a driver that can change a running workspace: what pools and live resizing need."""
+
+    async def adopt(self, workspace: WorkspaceId, handle: Handle, spec: Spec) -> None:
+        """Make what is READY match the host name, limits and network mode of `spec`, in that
+        order of a few milliseconds. May be repeated. Raises Unsupported, naming the field,
+        for what cannot change after a start (see `model/pool.py: why_cold`)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A snapshot as its driver keeps it."""
+
+    snapshot: SnapshotId
+    memory: bool
+    """Whether processes and memory are in it."""
+    size_mib: int
+    """On disk."""
+
+
+@runtime_checkable
+class Snapshotting(Protocol):
+    """For a driver whose capabilities say `snapshot`. `create` with `Spec.snapshot` restores."""
+
+    async def take_snapshot(
+        self, workspace: WorkspaceId, handle: Handle, snapshot: SnapshotId
+    ) -> Taken:
+        """Keep the state of what is READY, PAUSED or EXITED; it goes on afterwards as before.
+
+        Idempotent: a finished one of that id is answered as it is. Raises DriverError (disk
+        full: nothing is left of the half-made one, and the workspace goes on)."""
+        ...
+
+    async def snapshots(self) -> Sequence[Taken]:
+        """All complete ones; half-made ones are removed by the driver itself."""
+        ...
+
+    async def drop_snapshot(self, snapshot: SnapshotId) -> None:
+        """Remove it, also a half-made one; nothing happens if it is not there."""
+        ...
 
 
 @runtime_checkable

@@ -11,6 +11,8 @@ from alcove.model.image import Image
 WorkspaceId = NewType("WorkspaceId", str)
 """`ws-` and 16 lower-case base-32 characters: safe in file, cgroup and host names."""
 UserId = NewType("UserId", str)
+SnapshotId = NewType("SnapshotId", str)
+"""`sn-` and 16 lower-case base-32 characters."""
 LeaseToken = NewType("LeaseToken", str)
 
 
@@ -76,6 +78,19 @@ class RootMode(StrEnum):
     """sudo works, inside the workspace's own user namespace; changes outside home end at stop."""
 
 
+class OnExpiry(StrEnum):
+    """What happens to a workspace whose time to live is over."""
+
+    DELETE = "delete"
+    PAUSE = "pause"
+    """It is kept, paused, until nobody used it for `unused_delete_s`."""
+
+
+class OnIdle(StrEnum):
+    STOP = "stop"
+    PAUSE = "pause"
+
+
 class NetworkMode(StrEnum):
     NONE = "none"
     ALLOWLIST = "allowlist"
@@ -130,6 +145,11 @@ class Spec:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     clone: Clone | None = None
     scripts: tuple[Script, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path to text: small files that the first claim writes, as the user."""
+    snapshot: SnapshotId | None = None
+    """What a first start begins from instead of the bare image: files, and where the snapshot
+    has them, processes and memory. Later starts do not look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +196,10 @@ class Lifetime:
     runtime_max_s: int | None
     """From each start to the stop."""
     unused_delete_s: int | None
+    on_expiry: OnExpiry = OnExpiry.DELETE
+    on_idle: OnIdle = OnIdle.STOP
+    auto_resume: bool = False
+    """Whether the next request or connection wakes it when it is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +244,10 @@ class Workspace:
     """When the owner was told that it will be deleted because nobody uses it."""
     check_at: datetime
     """When the reconciler looks at it next."""
+    pool: str | None = None
+    """The pool whose unowned member it is: `template@version/isolation`. None once claimed, and
+    for all that were never pooled. Never set again: what was claimed is used once."""
+    started: StartedFrom | None = None
+    """How it came to run at first; None until that is known."""
+    started_why: str = ""
+    """Why it did not come from the pool: "the pool was empty"."""

@@ -20,6 +20,7 @@ from alcove.model.workspace import (
     Lifetime,
     Phase,
     Spec,
+    StartedFrom,
     UserId,
     Workspace,
     WorkspaceId,
@@ -76,6 +77,9 @@ def dump_workspace(workspace: Workspace) -> Mapping[str, Any]:
         "expires_at": workspace.expires_at,
         "stop_at": workspace.stop_at,
         "check_at": workspace.check_at,
+        "pool": workspace.pool,
+        "started": workspace.started,
+        "started_why": workspace.started_why,
     }
 
 
@@ -117,6 +121,9 @@ def load_workspace(row: Row[Any]) -> Workspace:
         stop_at=row.stop_at,
         announced_at=row.announced_at,
         check_at=row.check_at,
+        pool=row.pool,
+        started=None if row.started is None else StartedFrom(row.started),
+        started_why=row.started_why,
     )
 
 

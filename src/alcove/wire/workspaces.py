@@ -14,7 +14,16 @@ from pydantic import (
     model_validator,
 )
 
-from alcove.model.workspace import Desired, Isolation, Kind, NetworkMode, Phase, StartedFrom
+from alcove.model.workspace import (
+    Desired,
+    Isolation,
+    Kind,
+    NetworkMode,
+    OnExpiry,
+    OnIdle,
+    Phase,
+    StartedFrom,
+)
 from alcove.wire.base import (
     Answer,
     Branch,
@@ -137,6 +146,15 @@ RichParameters: TypeAlias = Annotated[
 """A map, or Coder's list of names and text values; a map in Python."""
 
 
+SnapshotRef: TypeAlias = Annotated[
+    str, StringConstraints(max_length=63, pattern=r"^[a-z0-9][a-z0-9._-]*$")
+]
+FilePath: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")
+]
+Files: TypeAlias = Annotated[dict[FilePath, str], Field(max_length=256)]
+
+
 class NetworkRequest(Request):
     """`allow` goes with mode `allowlist` only."""
 
@@ -201,11 +219,24 @@ class NewWorkspace(Request):
     branch: Branch | None = None
     labels: Labels | None = None
     network: NetworkRequest | None = None
+    snapshot: SnapshotRef | None = None
+    """Id or own name of a snapshot to begin from, instead of a template."""
+    files: Files | None = None
+    """Small files to have in it from the start: path to text; `~` is the home."""
+    on_expiry: OnExpiry | None = None
+    """What happens when the `ttl` is over: `delete` (the default) or `pause`."""
+    idle_stop: Duration | None = None
+    """How long nobody may use it before `on_idle` happens."""
+    on_idle: OnIdle | None = None
+    auto_resume: bool | None = None
+    """Whether the next request wakes it when it is paused. Default: with `on_expiry` or
+    `on_idle` `pause`."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> "NewWorkspace":
-        if (self.template is None) == (self.template_id is None):
-            raise ValueError("template: name exactly one of template and template_id")
+        named = [self.template, self.template_id, self.snapshot]
+        if sum(name is not None for name in named) != 1:
+            raise ValueError("template: name exactly one of template, template_id and snapshot")
         if self.parameters is not None and self.rich_parameters is not None:
             raise ValueError("rich_parameters: give parameters or rich_parameters, not both")
         if self.ttl is not None and self.ttl_hours is not None:
@@ -223,6 +254,12 @@ class WorkspaceChange(Request):
     parameters: Parameters | None = None
     """Only these change; the others stay."""
     template_version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    resources: ResourcesRequest | None = None
+    """Limits of CPU, memory and processes change at once where the driver can."""
+    on_expiry: OnExpiry | None = None
+    idle_stop: Duration | None = None
+    on_idle: OnIdle | None = None
+    auto_resume: bool | None = None
 
 
 class WorkspaceUsage(Answer):
@@ -269,8 +306,12 @@ class Workspace(Answer):
     ports: list[Port]
     urls: dict[str, str]
     usage: WorkspaceUsage | None
+    on_expiry: OnExpiry
+    auto_resume: bool
     started: StartedFrom | None
-    """How the last start was made: `cold`, `pool` or `snapshot`; null before the first."""
+    """How it came to run at first: `cold`, `pool` or `snapshot`; null before it did."""
+    started_why: str
+    """Why it did not come from the pool, where the template has one."""
     generation: int
     """Goes up with each change of what is wanted."""
 
