@@ -38,6 +38,12 @@ class Settings:
     ttl_max: str = "365d"
     """The operator's ceilings; a template may only be stricter."""
     workspaces_max_per_user: int = 50
+    isolation_min: str = "container"
+    """What every workspace gets at least: container, gvisor or microvm."""
+    snapshots_max_per_user: int = 50
+    snapshot_mib_max_per_user: int = 100 * 1024
+    snapshot_ttl: str = "30d"
+    """How long a snapshot is kept unless it is asked for otherwise; empty: for ever."""
     request_rate_per_minute: int = 6000
     sign_in_rate_per_minute: int = 10
     body_max_mib: int = 4096

@@ -26,6 +26,9 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     SERVER_OPERATE = "server:operate"
     SERVER_READ = "server:read"
+    SNAPSHOT_READ = "snapshot:read"
+    SNAPSHOT_WRITE = "snapshot:write"
+    """Take one, fork, delete one. Making a workspace of it needs `workspace:create` too."""
     TEMPLATE_READ = "template:read"
     TEMPLATE_WRITE = "template:write"
     TOKEN_MANAGE = "token:manage"
@@ -42,6 +45,8 @@ class Permission(StrEnum):
 P = Permission
 _MEMBER_OWN: Final = frozenset(
     {
+        P.SNAPSHOT_READ,
+        P.SNAPSHOT_WRITE,
         P.TOKEN_MANAGE,
         P.WORKSPACE_CREATE,
         P.WORKSPACE_DELETE,
@@ -52,7 +57,7 @@ _MEMBER_OWN: Final = frozenset(
     }
 )
 _MEMBER_ANY: Final = frozenset({P.SERVER_READ, P.TEMPLATE_READ, P.USER_READ})
-_AUDITOR_ANY: Final = _MEMBER_ANY | {P.AUDIT_READ, P.WORKSPACE_READ}
+_AUDITOR_ANY: Final = _MEMBER_ANY | {P.AUDIT_READ, P.SNAPSHOT_READ, P.WORKSPACE_READ}
 _ALL: Final = frozenset(Permission)
 
 OWN: Final[dict[Role, frozenset[Permission]]] = {

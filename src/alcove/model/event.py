@@ -20,6 +20,11 @@ class EventKind(StrEnum):
     SESSION_OPENED = "session.opened"
     SESSION_REFUSED = "session.refused"
     SESSION_REVOKED = "session.revoked"
+    SNAPSHOT_DELETE_REQUESTED = "snapshot.delete_requested"
+    SNAPSHOT_DELETED = "snapshot.deleted"
+    SNAPSHOT_FAILED = "snapshot.failed"
+    SNAPSHOT_REQUESTED = "snapshot.requested"
+    SNAPSHOT_TAKEN = "snapshot.taken"
     TEMPLATE_CREATED = "template.created"
     TEMPLATE_PROMOTED = "template.promoted"
     TEMPLATE_PUSHED = "template.pushed"
@@ -62,6 +67,8 @@ class NewEvent:
     address: str = ""
     """The client's network address, where there was one."""
     request_id: str = ""
+    at: datetime | None = None
+    """When it happened, for what is written a moment later; None: now."""
 
 
 @dataclass(frozen=True, slots=True)
