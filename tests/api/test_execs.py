@@ -149,6 +149,14 @@ async def test_a_file_is_written_and_read_back_whole_and_in_part(real: Real) -> 
     assert (await real.http.get(files, params={"path": "a/b.bin"})).status_code == 404
 
 
+async def test_a_range_behind_the_end_of_a_file_is_refused_as_such(real: Real) -> None:
+    files, path = f"{real.path}/files", {"path": "~/short"}
+    head = {"content-type": "application/octet-stream"}
+    await real.http.put(files, params=path, content=b"abc", headers=head)
+    answer = await real.http.get(files, params=path, headers={"range": "bytes=10-"})
+    assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+
+
 async def test_an_upload_over_the_limit_is_refused_and_leaves_no_file(real: Real) -> None:
     async def six_mib() -> AsyncIterator[bytes]:
         for _ in range(96):

@@ -1,5 +1,8 @@
 """Sequence numbers have no gaps and follow the order of commits, on both databases."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -128,3 +131,18 @@ async def test_filters_must_all_match(db: Database) -> None:
     assert await found(events.EventFilters(subject="ws-1", kinds=["exec.finished"])) == [2]
     assert await found(events.EventFilters(readable_by="u1")) == [1, 2]
     assert await found(events.EventFilters(readable_by="u2")) == [2, 3]
+
+
+async def test_the_newest_come_first_and_no_more_than_asked_for(db: Database) -> None:
+    async with db.transaction() as tx:
+        await events.append(tx, T0, NEW, NEW, NEW)
+    async with db.read() as tx:
+        assert [event.seq for event in await events.newest(tx, limit=2)] == [3, 2]
+
+
+async def test_what_is_written_later_keeps_the_time_when_it_happened(db: Database) -> None:
+    happened = T0 - timedelta(seconds=3)
+    async with db.transaction() as tx:
+        await events.append(tx, T0, replace(NEW, at=happened), NEW)
+    async with db.read() as tx:
+        assert [event.at for event in await events.read(tx, after=0)] == [happened, T0]

@@ -1,15 +1,24 @@
 """The migrations make the schema that the code speaks of, on both databases."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
-from alcove.store.db import Database
+from alcove.model.access import Role
+from alcove.model.identity import User
+from alcove.model.pool import KEEPER
+from alcove.model.workspace import Desired, StartedFrom, UserId, WorkspaceId
+from alcove.store import users, workspaces
+from alcove.store.db import Database, Tx
 from alcove.store.migrate import downgrade, migrate
 from alcove.store.schema import metadata
+from alcove.store.workspaces import WorkspaceFilters
+from tests.conftest import T0
+from tests.model.test_lifecycle import WORKSPACE
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -46,3 +55,38 @@ async def test_down_and_up_again(db: Database, revision: str) -> None:
     await migrate(db)
     async with db.transaction() as tx:
         assert await tx.run_sync(_differences) == []
+
+
+async def test_rows_live_through_the_way_down_and_up(db: Database) -> None:
+    rows = 500
+    async with db.transaction() as tx:
+        await _fill(tx, rows)
+    await downgrade(db, revision="0001")
+    async with db.transaction() as tx:
+        kept = await tx.execute(text("SELECT id, desired FROM workspaces ORDER BY id"))
+        wanted = {row.id: row.desired for row in kept}
+    assert len(wanted) == rows + 1
+    assert wanted.pop("ws-member") == "deleted", "nobody can claim a member any more"
+    assert set(wanted.values()) == {"running"}
+    await migrate(db)
+    async with db.read() as tx:
+        found = await workspaces.find(tx, WorkspaceFilters(), after=None, limit=rows + 2)
+    assert [w.started for w in found if w.id == "ws-7"] == [StartedFrom.COLD]
+    assert len(found) >= rows
+
+
+async def _fill(tx: Tx, rows: int) -> None:
+    await users.add(
+        tx, User(UserId("u1"), "ada", "Ada", "", Role.MEMBER, False, False, T0), password_hash=None
+    )
+    for number in range(rows):
+        made = replace(
+            WORKSPACE,
+            id=WorkspaceId(f"ws-{number}"),
+            name=f"w{number}",
+            started_at=T0,
+            desired=Desired.RUNNING,
+        )
+        await workspaces.add(tx, made)
+    member = replace(WORKSPACE, id=WorkspaceId("ws-member"), owner=KEEPER, pool="t@1/container")
+    await workspaces.add(tx, member)

@@ -27,6 +27,7 @@ from alcove.model.errors import (
     DriverError,
     Invalid,
     NotFound,
+    OutOfRange,
     TooMany,
     Unavailable,
     Unsupported,
@@ -372,8 +373,10 @@ def refusal(status: int, body: bytes) -> AlcoveError:
             return Denied(message)
         case 404:
             return NotFound(message)
-        case 409 | 412 | 416:
+        case 409 | 412:
             return Conflict(message)
+        case 416:
+            return OutOfRange(message)
         case 429:
             return TooMany(message, retry_after_s=1)
         case 501:

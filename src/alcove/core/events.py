@@ -34,6 +34,17 @@ async def read(
         return await events.read(tx, after=after, filters=visible, limit=min(limit, READ_MAX))
 
 
+async def newest(
+    core: Core, actor: Actor, *, filters: EventFilters = EVERYTHING, limit: int = 50
+) -> Sequence[Event]:
+    """The last events that the actor may read, newest first."""
+    visible = visible_to(actor, filters)
+    if visible is None:
+        return ()
+    async with core.db.read() as tx:
+        return await events.newest(tx, filters=visible, limit=min(limit, READ_MAX))
+
+
 async def last(core: Core) -> int:
     """The newest number: where following begins for who wants only what is new."""
     async with core.db.read() as tx:

@@ -202,6 +202,7 @@ class _Telling:
             detail={**asked, **detail},
             address=self._actor.address,
             request_id=self._actor.request_id,
+            at=self._core.clock(),
         )
 
 

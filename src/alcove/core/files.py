@@ -197,5 +197,6 @@ async def _tell(
             detail=detail,
             address=actor.address,
             request_id=actor.request_id,
+            at=core.clock(),
         )
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
+import anyio
+
 from alcove.core import access
 from alcove.core.app import Core
 from alcove.core.bus import TIMERS
@@ -64,7 +66,8 @@ async def push(
     an image's tag cannot be resolved now.
     """
     access.require(actor, Permission.TEMPLATE_WRITE)
-    recipe, warnings = _read(files, name)
+    # Off the loop: a large template takes a while to read.
+    recipe, warnings = await anyio.to_thread.run_sync(_read, files, name)
     recipe = await _pinned(core, recipe)
     digest = digest_of(files)
     now = core.clock()

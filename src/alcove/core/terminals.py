@@ -41,7 +41,7 @@ async def open_terminal(
     workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
     reach = Reach.of(workspace)
     tag = f"terminal:{session}"
-    await core.journal.record(_opened(actor, workspace, session))
+    await core.journal.record(_opened(core, actor, workspace, session))
     core.journal.used(workspace.id, core.clock())
     try:
         async with _attached(core, reach, tag) as process:
@@ -75,7 +75,7 @@ async def _attached(core: Core, reach: Reach, tag: str) -> AsyncGenerator[Proces
         await opened.__aexit__(None, None, None)
 
 
-def _opened(actor: Actor, workspace: Workspace, session: str) -> NewEvent:
+def _opened(core: Core, actor: Actor, workspace: Workspace, session: str) -> NewEvent:
     return NewEvent(
         EventKind.SESSION_OPENED,
         actor=actor.id,
@@ -84,4 +84,5 @@ def _opened(actor: Actor, workspace: Workspace, session: str) -> NewEvent:
         detail={"kind": "terminal", "name": workspace.name, "session": session},
         address=actor.address,
         request_id=actor.request_id,
+        at=core.clock(),
     )

@@ -1,7 +1,5 @@
 """What this machine can do for workspaces, and for what it cannot, why and what to do about it."""
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcove.drivers.base import Capabilities
@@ -19,7 +17,7 @@ def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
         "pause": "pausing is not offered by this version",
         "snapshot": "snapshots are not offered by this version",
     }
-    if problem := _container_problem(ground):
+    if problem := ground.runtimes[Isolation.CONTAINER].problem():
         absent["container"] = problem
     if network_problem:
         absent["open"] = network_problem
@@ -31,16 +29,3 @@ def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
         snapshot=False,
         absent=absent,
     )
-
-
-def _container_problem(ground: "Ground") -> str:
-    if ground.runtime.program is None:
-        return "no OCI runtime is installed; apt-get install runc"
-    if not Path("/dev/loop-control").exists():
-        return "there are no loop devices; modprobe loop"
-    release = tuple(int(n) for n in os.uname().release.split("-")[0].split(".")[:2])
-    if release < (5, 19):
-        return (
-            f"Linux {os.uname().release} cannot map the ids of overlay layers; 5.19 or later can"
-        )
-    return ""

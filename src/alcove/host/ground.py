@@ -20,12 +20,12 @@ from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp, su
 from alcove.host.account import Account, settle
 from alcove.host.cgroups import Cgroups
 from alcove.host.idmaps import IdMaps
-from alcove.host.runtime import Process, Runtime
+from alcove.host.runtime import Process, Runc, Runtime
 from alcove.host.settings import HostSettings
 from alcove.host.syscalls import unmount
 from alcove.host.volumes import Volumes, disk_use, io_bytes
-from alcove.model.errors import DriverError
-from alcove.model.workspace import RootMode, Spec, WorkspaceId
+from alcove.model.errors import DriverError, Unsupported
+from alcove.model.workspace import Isolation, RootMode, Spec, WorkspaceId
 
 _KILL_TIMEOUT_S: Final = 10.0
 _WIPE_TIMEOUT_S: Final = 120.0
@@ -41,7 +41,8 @@ class Ground:
         self.workspaces = settings.host_dir / "workspaces"
         self.sockets = settings.data_dir / "run" / "agents"
         self.volumes = Volumes(settings.host_dir / "volumes")
-        self.runtime = Runtime(settings.host_dir / "runc")
+        runtimes: tuple[Runtime, ...] = (Runc(settings.host_dir / "runc"),)
+        self.runtimes: Final = {r.isolation: r for r in runtimes}
         self.cgroups = Cgroups(settings.instance)
         self._agents = settings.host_dir / "agent"
         self._id_maps = id_maps
@@ -222,7 +223,7 @@ class Ground:
     def clear(self, workspace: WorkspaceId, process: Process | None) -> list[str]:
         """Remove every trace of an earlier start but the volume; answers what stayed."""
         left = self.kill(workspace, process)
-        self.runtime.delete(workspace)
+        self.forget_containers(workspace)
         left += self.remove_cgroup(workspace)
         left += self.unmount(workspace)
         self.unlisten(workspace)
@@ -240,6 +241,20 @@ class Ground:
         if process is not None:
             runtime.exit_status(process)
         return []
+
+    def runtime(self, isolation: Isolation) -> Runtime:
+        """The one of that tier. Raises Unsupported, with the remedy, where it cannot be used."""
+        found = self.runtimes.get(isolation)
+        if found is None:
+            raise Unsupported(f"the local driver does not offer isolation {isolation} yet")
+        if problem := found.problem():
+            raise Unsupported(f"isolation {isolation}: {problem}")
+        return found
+
+    def forget_containers(self, workspace: WorkspaceId) -> None:
+        """Whichever runtime it ran under."""
+        for each in self.runtimes.values():
+            each.delete(workspace)
 
     def remove_cgroup(self, workspace: WorkspaceId) -> list[str]:
         return self.cgroups.remove(workspace, timeout_s=_KILL_TIMEOUT_S)

@@ -277,7 +277,7 @@ class Host:
             if spec.network is NetworkMode.OPEN:
                 self._network.attach(workspace, pid, record.slot)  # before its first instruction
         with step(verb, "go"):
-            ground.runtime.start(workspace)
+            ground.runtime(spec.isolation).start(workspace)
         with step(verb, "keep"):
             if (process := find(pid)) is None:
                 raise DriverError(
@@ -299,7 +299,7 @@ class Host:
         image_env = self._images.image_env(spec.image)
         bundle = ground.write_bundle(workspace, spec, record.slot, image_env, control_sha256)
         with ground.agent_log(workspace) as output:
-            return ground.runtime.create(
+            return ground.runtime(spec.isolation).create(
                 workspace, bundle, listener=listener.fileno(), output=output
             )
 
@@ -354,7 +354,7 @@ class Host:
             with step(verb, "network"):
                 self._network.detach(workspace)
             with step(verb, "runtime"):
-                ground.runtime.delete(workspace)
+                ground.forget_containers(workspace)
                 left += ground.remove_cgroup(workspace)
             with step(verb, "unmount"):
                 left += ground.unmount(workspace)

@@ -29,7 +29,7 @@ def leftovers(
                 found.setdefault(workspace, []).append(what)
 
     note("record", recorded)
-    note("runtime", ground.runtime.ids())
+    note("runtime", {w for r in ground.runtimes.values() for w in r.ids()})
     note("mounts", _mounted(ground.workspaces))
     note("loop device", _looped(ground))
     note("volume", ground.volumes.ids())

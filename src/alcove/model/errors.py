@@ -6,6 +6,7 @@ AlcoveError
 ├── Denied          a policy or a missing permission, with the reason
 ├── Unauthenticated no valid credential
 ├── Invalid         the input is wrong; every field at fault is named
+│   └── OutOfRange  it asks for bytes that are not there
 ├── QuotaExceeded   a limit of the caller's is reached
 ├── TooMany         slow down; `retry_after_s`
 ├── Unsupported     asked for what this installation cannot do; never downgraded silently
@@ -53,6 +54,10 @@ class Invalid(AlcoveError):
     def __init__(self, message: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(message)
         self.errors = tuple(errors)
+
+
+class OutOfRange(Invalid):
+    code = "range_not_satisfiable"
 
 
 class QuotaExceeded(AlcoveError):

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Row, String, bindparam, func, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    Row,
+    Select,
+    String,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.sql.functions import count
 
 from alcove.model.event import Event, EventKind, NewEvent
@@ -65,6 +76,18 @@ async def read(
 ) -> Sequence[Event]:
     """The events numbered above `after`, oldest first."""
     query = select(events).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
+    return [_load(row) for row in await tx.execute(_matching(query, filters))]
+
+
+async def newest(
+    tx: Tx, *, filters: EventFilters = EVERYTHING, limit: int = 500
+) -> Sequence[Event]:
+    """The last events, newest first."""
+    query = select(events).order_by(events.c.seq.desc()).limit(limit)
+    return [_load(row) for row in await tx.execute(_matching(query, filters))]
+
+
+def _matching(query: Select[Any], filters: EventFilters) -> Select[Any]:
     if filters.kinds:
         query = query.where(events.c.kind.in_(filters.kinds))
     if filters.subject is not None:
@@ -74,7 +97,7 @@ async def read(
     if filters.readable_by is not None:
         mine = filters.readable_by
         query = query.where((events.c.owner == mine) | (events.c.actor == mine))
-    return [_load(row) for row in await tx.execute(query)]
+    return query
 
 
 async def last(tx: Tx) -> int:
@@ -94,7 +117,7 @@ def _row(seq: int, now: datetime, new: NewEvent) -> Mapping[str, Any]:
         detail = json.dumps({"truncated": detail[: DETAIL_MAX // 2]})
     return {
         "seq": seq,
-        "at": now,
+        "at": new.at or now,
         "kind": str(EventKind(new.kind)),
         "actor": new.actor,
         "subject": new.subject,

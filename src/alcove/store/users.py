@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from alcove.model.access import Role
 from alcove.model.errors import Conflict
 from alcove.model.identity import User
+from alcove.model.pool import KEEPER
 from alcove.model.workspace import UserId
 from alcove.store.db import Tx
 from alcove.store.schema import users
@@ -45,8 +46,13 @@ async def by_name(tx: Tx, name: str) -> User | None:
 
 
 async def find(tx: Tx, *, after: str, limit: int) -> Sequence[User]:
-    """A page in the order of names, beginning behind the name `after`."""
-    page = select(users).where(users.c.name > after).order_by(users.c.name).limit(limit)
+    """A page in the order of names, beginning behind the name `after`; without who keeps pools."""
+    page = (
+        select(users)
+        .where(users.c.name > after, users.c.id != KEEPER)
+        .order_by(users.c.name)
+        .limit(limit)
+    )
     return [load_user(row) for row in await tx.execute(page)]
 
 
@@ -57,7 +63,9 @@ async def names(tx: Tx, ids: Collection[str]) -> Mapping[str, str]:
 
 
 async def any_exists(tx: Tx) -> bool:
-    return (await tx.execute(select(users.c.id).limit(1))).one_or_none() is not None
+    """Whether somebody can have signed in: who keeps pools is there from the start."""
+    found = select(users.c.id).where(users.c.id != KEEPER).limit(1)
+    return (await tx.execute(found)).one_or_none() is not None
 
 
 async def first_owner(tx: Tx) -> User | None:

@@ -81,20 +81,15 @@ async def stop(core: CoreOf, actor: Updater, id: Id) -> Response:
 
 
 async def _context(core: Core, actor: Actor, workspace: Workspace) -> dict[str, Any]:
-    told = await events.read(
-        core,
-        actor,
-        after=0,
-        filters=EventFilters(subject=workspace.id),
-        limit=EVENTS_SHOWN,
-    )
+    about = EventFilters(subject=workspace.id)
+    told = await events.newest(core, actor, filters=about, limit=EVENTS_SHOWN)
     names = await identity.names(core, {workspace.owner} | {e.actor for e in told})
     startable = workspace.desired in {Desired.STOPPED, Desired.PAUSED}
     return {
         "user": actor.name,
         "workspace": workspace,
         "names": names,
-        "events": list(reversed(told)),
+        "events": told,
         "now": core.clock(),
         "shapes": SHAPES,
         "moving": _moving(workspace),
