@@ -18,15 +18,23 @@ _RELEASE_TIMEOUT_S: Final = 5.0
 class Runc:
     """runc (or crun) with a state directory of our own; implements `base.Runtime`."""
 
-    isolation: Final = Isolation.CONTAINER
-    checkpoints: Final = False
-    agent_listens: Final = False
-
     def __init__(self, state: Path) -> None:
         self._state = state
         self._program = next(
             (p for n in ("runc", "crun") if (p := shutil.which(n, path=PATH))), None
         )
+
+    @property
+    def isolation(self) -> Isolation:
+        return Isolation.CONTAINER
+
+    @property
+    def checkpoints(self) -> bool:
+        return False
+
+    @property
+    def agent_listens(self) -> bool:
+        return False
 
     def problem(self) -> str:
         if self._program is None:

@@ -1,0 +1,23 @@
+"""The runtimes: what is executed to start, checkpoint, restore and end a workspace."""
+
+from alcove.host.runtime.base import Runtime
+from alcove.host.runtime.process import (
+    Process,
+    exit_status,
+    find,
+    kernel_boot,
+    lives,
+    terminate,
+)
+from alcove.host.runtime.runc import Runc
+
+__all__ = [
+    "Process",
+    "Runc",
+    "Runtime",
+    "exit_status",
+    "find",
+    "kernel_boot",
+    "lives",
+    "terminate",
+]
