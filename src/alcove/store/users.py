@@ -1,7 +1,10 @@
-"""The SQL about users. Functions take an open transaction and never commit."""
+"""The SQL about users. Functions take an open transaction and never commit.
+
+The keeper of pools is a row that only owns; nobody finds it here.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -10,9 +13,13 @@ from alcove.model.access import Role
 from alcove.model.errors import Conflict
 from alcove.model.identity import User
 from alcove.model.pool import KEEPER
+from alcove.model.pool import KEEPER
 from alcove.model.workspace import UserId
 from alcove.store.db import Tx
 from alcove.store.schema import users
+
+
+_PEOPLE: Final = users.c.id != KEEPER
 
 
 async def add(tx: Tx, user: User, *, password_hash: str | None) -> None:
@@ -36,12 +43,12 @@ async def add(tx: Tx, user: User, *, password_hash: str | None) -> None:
 
 
 async def get(tx: Tx, id: UserId) -> User | None:
-    row = (await tx.execute(select(users).where(users.c.id == id))).one_or_none()
+    row = (await tx.execute(select(users).where(users.c.id == id, _PEOPLE))).one_or_none()
     return None if row is None else load_user(row)
 
 
 async def by_name(tx: Tx, name: str) -> User | None:
-    row = (await tx.execute(select(users).where(users.c.name == name))).one_or_none()
+    row = (await tx.execute(select(users).where(users.c.name == name, _PEOPLE))).one_or_none()
     return None if row is None else load_user(row)
 
 
