@@ -5,7 +5,9 @@ rule: every function takes descriptors or paths made by us and raises OSError na
 """
 
 import ctypes
+import errno
 import os
+import time
 from collections.abc import Collection
 from enum import IntFlag
 from pathlib import Path
@@ -26,6 +28,8 @@ _MOVE_MOUNT_F_EMPTY_PATH: Final = 0x04
 _MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
 
 _CAPABILITIES_MAX: Final = 64
+_BUSY_S: Final = 2.0
+_BUSY_RETRY_S: Final = 0.02
 
 _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
@@ -77,10 +81,15 @@ def mount(source: str, target: str | Path, kind: str, flags: MountFlag, options:
 
 
 def unmount(target: str | Path, *, lazy: bool = False) -> None:
-    """umount2(2), never through a symlink."""
+    """umount2(2), never through a symlink. One that is busy is tried for a while: the kernel
+    lets go of a killed process's files a moment after the process is gone."""
     umount_nofollow, mnt_detach = 8, 2
     flags = umount_nofollow | (mnt_detach if lazy else 0)
-    _check(_libc.umount2(os.fsencode(target), flags), f"unmount {target}")
+    until = time.monotonic() + _BUSY_S
+    while _libc.umount2(os.fsencode(target), flags) < 0:
+        if ctypes.get_errno() != errno.EBUSY or time.monotonic() >= until:
+            _check(-1, f"unmount {target}")
+        time.sleep(_BUSY_RETRY_S)
 
 
 def clone_mount(path: str | Path, *, dir_fd: int = -100) -> int:
