@@ -1,0 +1,1 @@
+"""MCP at `/mcp`: sandboxes as tools for agents. Thin; every rule is in `core`."""
