@@ -13,11 +13,9 @@ from alcove.model.access import Role
 from alcove.model.errors import Conflict
 from alcove.model.identity import User
 from alcove.model.pool import KEEPER
-from alcove.model.pool import KEEPER
 from alcove.model.workspace import UserId
 from alcove.store.db import Tx
 from alcove.store.schema import users
-
 
 _PEOPLE: Final = users.c.id != KEEPER
 
