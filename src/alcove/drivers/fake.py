@@ -10,8 +10,11 @@ from alcove.drivers.base import (
     ByteStream,
     Capabilities,
     ImageStatus,
+    Keeps,
     Leftover,
+    Promise,
     Removal,
+    Taken,
     Usage,
 )
 from alcove.drivers.fake_agent import FakeAgent
@@ -25,6 +28,7 @@ from alcove.model.workspace import (
     Observed,
     Resources,
     RootMode,
+    SnapshotId,
     Spec,
     WorkspaceId,
 )
@@ -42,6 +46,16 @@ class FakeRuntime:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FakeSnapshot:
+    """What is kept of one workspace."""
+
+    taken: Taken
+    image: str
+    """The key of its image."""
+    files: Mapping[str, bytes]
+
+
 RECALLED: Final = Spec(
     image=DebianImage("bookworm", (), "dev", sudo=False),
     isolation=Isolation.CONTAINER,
@@ -53,6 +67,18 @@ RECALLED: Final = Spec(
     ephemeral=False,
 )
 """Of a runtime that another server started: it is not looked at."""
+
+
+PROMISES: Final[Mapping[Isolation, Promise]] = {
+    Isolation.CONTAINER: Promise(Keeps.MEMORY, False, False, Keeps.FILES),
+    Isolation.GVISOR: Promise(Keeps.MEMORY, True, True, Keeps.MEMORY),
+}
+"""What the tiers of a real host promise."""
+_ABSENT: Final = {
+    "gvisor": "the fake driver has no sandboxed kernel; use isolation container",
+    "microvm": "the fake driver has no virtual machines; use isolation container",
+    "allowlist": "network mode allowlist is not enforced yet; use none or open",
+}
 
 
 async def _at_once(_verb: str, _workspace: WorkspaceId) -> None:
@@ -90,19 +116,19 @@ class FakeDriver:
     recalls: bool = False
     """Whether a handle from another server, or from before a restart, is taken at its word:
     what it names is running. For several servers that share a database and no memory."""
+    isolation: frozenset[Isolation] = frozenset({Isolation.CONTAINER})
+    """A test may add `gvisor`, whose snapshots then hold memory."""
+    shelf: dict[SnapshotId, FakeSnapshot] = field(default_factory=dict[SnapshotId, FakeSnapshot])
     boots: "count[int]" = field(default_factory=lambda: count(1))
 
     async def capabilities(self) -> Capabilities:
         return Capabilities(
-            isolation=frozenset({Isolation.CONTAINER}),
+            isolation=self.isolation,
             networks=frozenset({NetworkMode.NONE, NetworkMode.OPEN}),
             pause=True,
-            snapshot=False,
-            absent={
-                "gvisor": "the fake driver has no sandboxed kernel; use isolation container",
-                "microvm": "the fake driver has no virtual machines; use isolation container",
-                "allowlist": "network mode allowlist is not enforced yet; use none or open",
-            },
+            snapshot=True,
+            absent={name: why for name, why in _ABSENT.items() if name not in self.isolation},
+            promises={one: PROMISES[one] for one in self.isolation},
         )
 
     async def observe(self, workspace: WorkspaceId, handle: Handle | None) -> Observation:
@@ -116,7 +142,7 @@ class FakeDriver:
         return Observation(runtime.state, self._handle(workspace), runtime.boot, runtime.detail)
 
     async def create(self, workspace: WorkspaceId, spec: Spec, *, control_key: str) -> Handle:
-        if spec.isolation is not Isolation.CONTAINER:
+        if spec.isolation not in self.isolation:
             raise Unsupported(f"the fake driver does not offer isolation {spec.isolation}")
         await self._verb("create", workspace)
         if self.building is not None:
@@ -124,7 +150,8 @@ class FakeDriver:
             return self._handle(workspace)
         self.begun.discard(workspace)
         if workspace not in self.runtimes:
-            self.runtimes[workspace] = self._booted(spec, control_key)
+            files = self._kept(spec.snapshot).files if spec.snapshot else dict[str, bytes]()
+            self.runtimes[workspace] = self._booted(spec, control_key, files)
         await self.after("create", workspace)
         return self._handle(workspace)
 
@@ -132,8 +159,8 @@ class FakeDriver:
         self, workspace: WorkspaceId, handle: Handle, spec: Spec, *, control_key: str
     ) -> Handle:
         await self._verb("start", workspace)
-        if self._there(workspace).state is not Observed.READY:
-            self.runtimes[workspace] = self._booted(spec, control_key)
+        if (there := self._there(workspace)).state is not Observed.READY:
+            self.runtimes[workspace] = self._booted(spec, control_key, there.agent.files)
         await self.after("start", workspace)
         return self._handle(workspace)
 
@@ -145,11 +172,42 @@ class FakeDriver:
 
     async def pause(self, workspace: WorkspaceId, handle: Handle) -> None:
         await self._verb("pause", workspace)
-        self.runtimes[workspace] = replace(self._there(workspace), state=Observed.PAUSED)
+        self._turn(workspace, Observed.PAUSED)
+        await self.after("pause", workspace)
 
     async def resume(self, workspace: WorkspaceId, handle: Handle) -> None:
         await self._verb("resume", workspace)
-        self.runtimes[workspace] = replace(self._there(workspace), state=Observed.READY)
+        self._turn(workspace, Observed.READY)
+        await self.after("resume", workspace)
+
+    async def adopt(self, workspace: WorkspaceId, handle: Handle, spec: Spec) -> None:
+        await self._verb("adopt", workspace)
+        there = self._there(workspace)
+        if there.state is not Observed.READY:
+            raise DriverError(f"{workspace} is {there.state}, not ready", retry=True)
+        if field_ := fixed(there.spec, spec):
+            raise Unsupported(f"{field_}: cannot be changed while it runs")
+        self.runtimes[workspace] = replace(there, spec=spec)
+        await self.after("adopt", workspace)
+
+    async def take_snapshot(
+        self, workspace: WorkspaceId, handle: Handle, snapshot: SnapshotId
+    ) -> Taken:
+        await self._verb("take_snapshot", workspace)
+        if snapshot not in self.shelf:
+            there = self._there(workspace)
+            gvisor = there.spec.isolation is Isolation.GVISOR
+            taken = Taken(snapshot, gvisor and there.state is not Observed.EXITED, 1)
+            files = dict(there.agent.files)
+            self.shelf[snapshot] = FakeSnapshot(taken, there.spec.image.key, files)
+        await self.after("take_snapshot", workspace)
+        return self.shelf[snapshot].taken
+
+    async def snapshots(self) -> Sequence[Taken]:
+        return [kept.taken for kept in self.shelf.values()]
+
+    async def drop_snapshot(self, snapshot: SnapshotId) -> None:
+        self.shelf.pop(snapshot, None)
 
     async def destroy(self, workspace: WorkspaceId, handle: Handle | None) -> Removal:
         await self._verb("destroy", workspace)
@@ -194,7 +252,8 @@ class FakeDriver:
         return list(self.image_states.values())
 
     async def collect(self, keep: Sequence[str]) -> Sequence[str]:
-        gone = [key for key in self.image_states if key not in set(keep)]
+        kept = {*keep, *(snapshot.image for snapshot in self.shelf.values())}
+        gone = [key for key in self.image_states if key not in kept]
         for key in gone:
             del self.image_states[key]
         self.collected += gone
@@ -213,10 +272,22 @@ class FakeDriver:
         """Somebody removes it from outside, files and all."""
         del self.runtimes[workspace]
 
-    def _booted(self, spec: Spec, control_key: str) -> FakeRuntime:
+    def _booted(self, spec: Spec, control_key: str, files: Mapping[str, bytes]) -> FakeRuntime:
         mark = f"{id(self):x}-" if self.recalls else ""
         boot = f"boot-{mark}{next(self.boots)}"
-        return FakeRuntime(Observed.READY, boot, spec, control_key, FakeAgent(control_key))
+        agent = FakeAgent(control_key, files=dict(files))
+        return FakeRuntime(Observed.READY, boot, spec, control_key, agent)
+
+    def _kept(self, snapshot: SnapshotId) -> FakeSnapshot:
+        if snapshot not in self.shelf:
+            raise DriverError(f"there is no snapshot {snapshot} here", retry=False)
+        return self.shelf[snapshot]
+
+    def _turn(self, workspace: WorkspaceId, state: Observed) -> None:
+        there = self._there(workspace)
+        if there.state not in (Observed.READY, Observed.PAUSED):
+            raise DriverError(f"{workspace} is {there.state}; start it first", retry=True)
+        self.runtimes[workspace] = replace(there, state=state)
 
     def _known(self, workspace: WorkspaceId, handle: Handle | None) -> FakeRuntime | None:
         known = self.runtimes.get(workspace)
@@ -242,3 +313,18 @@ class FakeDriver:
         if self.fail_next > 0:
             self.fail_next -= 1
             raise self.failure
+
+
+def fixed(there: Spec, wanted: Spec) -> str | None:
+    """The first field of a running workspace that `adopt` cannot change, though it is asked to."""
+    network = (there.network, wanted.network)
+    gvisor = there.isolation is Isolation.GVISOR
+    kept = {
+        "image": (there.image.key, wanted.image.key),
+        "isolation": (there.isolation, wanted.isolation),
+        "root": (there.root, wanted.root),
+        "user": (there.user, wanted.user),
+        "disk_mib": (there.resources.disk_mib, wanted.resources.disk_mib),
+        "network": network if gvisor or NetworkMode.ALLOWLIST in network else (),
+    }
+    return next((name for name, pair in kept.items() if len(set(pair)) > 1), None)
