@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from alcove.model.errors import FieldError, Invalid
 
@@ -48,6 +49,13 @@ class Settings:
     sign_in_rate_per_minute: int = 10
     body_max_mib: int = 4096
     """For uploads; JSON bodies are limited to 1 MiB."""
+    e2b_domain: str = ""
+    """Below it each sandbox has host names for E2B's clients: `<port>-<id>.<domain>`."""
+    e2b_aliases: tuple[str, ...] = (
+        "base=ai-agent-sandbox",
+        "code-interpreter-v1=code-interpreter",
+    )
+    """What E2B's clients call a template, and which of ours that is."""
     trusted_networks: tuple[str, ...] = ()
     """Networks that workspaces in mode `open` may reach although they are not public."""
     ca_bundle: str = ""
@@ -82,6 +90,15 @@ class Settings:
     @property
     def url(self) -> str:
         return self.external_url or f"http://{self.http_address}"
+
+    @property
+    def sandbox_domain(self) -> str:
+        """`localhost` and all names below it mean the machine itself (RFC 6761)."""
+        if self.e2b_domain:
+            return self.e2b_domain
+        host = urlsplit(self.url)
+        local = host.hostname in {"127.0.0.1", "::1", "localhost"}
+        return f"localhost:{host.port or 80}" if local else host.netloc
 
 
 @dataclass(frozen=True, slots=True)
