@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from alcove.model.workspace import WorkspaceId
+from alcove.model.workspace import SnapshotId, WorkspaceId
 
 _BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _ADJECTIVES_TEXT: Final = (
@@ -32,6 +32,10 @@ Pick = Callable[[int], int]
 
 def new_workspace_id(pick: Pick = secrets.randbelow) -> WorkspaceId:
     return WorkspaceId("ws-" + _text(16, pick))
+
+
+def new_snapshot_id(pick: Pick = secrets.randbelow) -> SnapshotId:
+    return SnapshotId("sn-" + _text(16, pick))
 
 
 def made_up_name(pick: Pick = secrets.randbelow) -> str:

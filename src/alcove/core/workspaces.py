@@ -10,13 +10,13 @@ from typing import Final
 
 import anyio
 
-from alcove.core import access
+from alcove.core import access, beginnings
 from alcove.core.app import Core
 from alcove.core.bus import RECONCILE, workspace_topic
-from alcove.core.intents import ask, ends_at, event, is_settled
-from alcove.core.names import made_up_name, new_workspace_id
+from alcove.core.intents import ask, event, is_settled
+from alcove.core.making import made
+from alcove.core.names import made_up_name
 from alcove.core.pages import Page, PageRequest, position_cursor, read_position
-from alcove.core.rendering import check_offered, rendered
 from alcove.core.revisions import update as update
 from alcove.drivers.base import Pausable
 from alcove.model.access import Actor, Permission, allows
@@ -26,7 +26,6 @@ from alcove.model.identity import User
 from alcove.model.template import TemplateVersion
 from alcove.model.units import format_duration
 from alcove.model.workspace import Desired, Phase, Workspace
-from alcove.recipes.render import Rendered
 from alcove.store import events, templates, users, workspaces
 from alcove.store.db import Tx
 from alcove.store.workspaces import Position, WorkspaceFilters
@@ -48,7 +47,12 @@ async def create(core: Core, actor: Actor, request: NewWorkspace) -> Workspace:
     """
     async with core.db.read() as tx:
         owner = await _owner(tx, actor, request)
-        version = await _version(tx, request)
+        beginning = None
+        if request.snapshot is not None:
+            beginning = await beginnings.begin(tx, request, owner=owner.id)
+            version, request = beginning.version, beginning.request
+        else:
+            version = await _version(tx, request)
     if not allows(actor, Permission.WORKSPACE_CREATE, owner=owner.id):
         raise Denied(f"{actor.name} may not create workspaces for {owner.name}")
     capabilities = await core.capabilities()
@@ -56,9 +60,17 @@ async def create(core: Core, actor: Actor, request: NewWorkspace) -> Workspace:
     while True:
         tries -= 1
         name = request.name or made_up_name()
-        made = rendered(version.recipe, request, name=name, owner=owner, settings=core.settings)
-        check_offered(made.spec, capabilities, driver=core.driver.name)
-        workspace = _new(core, request, version, made, name=name, owner=owner)
+        workspace = made(
+            request,
+            version,
+            beginning=beginning,
+            name=name,
+            owner=owner,
+            settings=core.settings,
+            capabilities=capabilities,
+            driver=core.driver.name,
+            now=core.clock(),
+        )
         try:
             await _insert(core, actor, workspace, request)
         except Conflict:
@@ -215,48 +227,6 @@ async def _version(tx: Tx, request: NewWorkspace) -> TemplateVersion:
     raise NotFound(f"template {name!r} has no version {number}; latest is {template.latest}")
 
 
-def _new(
-    core: Core,
-    request: NewWorkspace,
-    version: TemplateVersion,
-    made: Rendered,
-    *,
-    name: str,
-    owner: User,
-) -> Workspace:
-    now = core.clock()
-    return Workspace(
-        id=new_workspace_id(),
-        name=name,
-        owner=owner.id,
-        kind=version.recipe.kind,
-        template=version.template,
-        template_version=version.number,
-        spec=made.spec,
-        parameters=made.parameters,
-        labels=request.labels or {},
-        repo=made.repo,
-        branch=made.branch,
-        lifetime=made.lifetime,
-        desired=Desired.RUNNING,
-        phase=Phase.PROVISIONING,
-        reason="",
-        health="starting",
-        handle=None,
-        boot=None,
-        retire_boot=None,
-        generation=1,
-        failures=0,
-        created_at=now,
-        started_at=None,
-        last_used_at=now,
-        expires_at=ends_at(now, made.lifetime.ttl_s),
-        stop_at=None,
-        announced_at=None,
-        check_at=now,
-    )
-
-
 async def _insert(core: Core, actor: Actor, workspace: Workspace, request: NewWorkspace) -> None:
     most = core.settings.workspaces_max_per_user
     ttl_s = workspace.lifetime.ttl_s
@@ -271,6 +241,8 @@ async def _insert(core: Core, actor: Actor, workspace: Workspace, request: NewWo
         "branch": workspace.branch,
         "ttl": None if ttl_s is None else format_duration(ttl_s),
     }
+    if workspace.spec.snapshot is not None:
+        told["snapshot"] = workspace.spec.snapshot
     # What is asked for later in a change is rendered from this; a field left out stays so.
     asked = request.model_dump_json(exclude_unset=True)
     async with core.db.transaction() as tx:

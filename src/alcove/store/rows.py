@@ -87,6 +87,10 @@ def dump_spec(spec: Spec) -> str:
     return _SPEC.dump_json(spec).decode()
 
 
+def load_spec(text: str) -> Spec:
+    return _SPEC.validate_json(text)
+
+
 def dump_lifetime(lifetime: Lifetime) -> str:
     return _LIFETIME.dump_json(lifetime).decode()
 
