@@ -30,5 +30,6 @@ def test_the_first_example_lints_clean() -> None:
 def test_the_other_examples_are_read_as_parts_of_a_template() -> None:
     for example in examples()[1:]:
         text = f"image: {{debian: bookworm}}\n{example}"
-        reading = read({"template.yaml": text.encode(), "setup.sh": b"true\n"}, "x")
+        beside = {"setup.sh": b"true\n", "tool.toml": b"level = 3\n"}
+        reading = read({"template.yaml": text.encode(), **beside}, "x")
         assert [str(p) for p in reading.problems] == []

@@ -498,3 +498,20 @@ def test_no_template_makes_reading_raise(members: dict[str, str]) -> None:
 def test_no_files_make_reading_raise(files: dict[str, bytes], name: str) -> None:
     reading = read(files, name)
     assert (reading.recipe is None) == bool(reading.errors)
+
+
+def test_files_beside_the_template_become_part_of_the_version() -> None:
+    found = recipe("files: {~/.config/tool.toml: ./tool.toml}\n", tool_toml="level = 3\n")
+    assert found.files == {"~/.config/tool.toml": "level = 3\n"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("files: {~/a: ./missing}\n", "there is no file 'missing' beside the template"),
+        ("files: {~/../a: ./x.txt}\n", "a path such as ~/.config/tool.toml"),
+        ("files: {a/b: ./x.txt}\n", "a path such as ~/.config/tool.toml"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused(text: str, said: str) -> None:
+    assert any(said in problem for problem in problems(text, x_txt="x"))

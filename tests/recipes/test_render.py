@@ -509,3 +509,9 @@ def test_whatever_is_asked_nothing_is_over_the_ceilings(
             assert found.lifetime.ttl_s is not None
             assert 0 < found.lifetime.ttl_s <= ceilings.ttl_s
         assert found.spec.network in ceilings.networks
+
+
+def test_a_requests_files_win_over_the_templates() -> None:
+    made = recipe("files: {~/a: ./a.txt, ~/b: ./b.txt}\n", a_txt="theirs", b_txt="theirs")
+    found = render(made, RenderRequest(name="w", files={"~/b": "mine"}))
+    assert found.spec.files == {"~/a": "theirs", "~/b": "mine"}

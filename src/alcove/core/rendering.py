@@ -46,6 +46,7 @@ def rendered(
             network=request.network.mode if request.network else None,
             cpu_millis=None if cpu is None else round(cpu * 1000),
             pids=resources.pids if resources else None,
+            files=request.files or {},
             owner_name=owner.display_name or owner.name,
             owner_email=owner.email,
             memory_mib=_mib(resources.memory if resources else None),

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
@@ -104,6 +104,8 @@ class Recipe:
     scripts: tuple[Script, ...]
     lifecycle: LifecycleDefaults
     network: NetworkMode
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path to text: written once, before the first start-up step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,12 @@ USER: Final = Text(
     pattern=r"[a-z_][a-z0-9_-]*",
     says="a user name: small letters, digits, _ and -",
 )
+FILE_PATH: Final = Text(
+    min=2,
+    max=512,
+    pattern=r"~?(/[A-Za-z0-9_@+,.-]*[A-Za-z0-9_@+,-][A-Za-z0-9_@+,.-]*)+",
+    says="a path such as ~/.config/tool.toml",
+)
 
 _CPU: Final = Number(0.05, CPU_MAX)
 _PIDS: Final = Number(16, PIDS_MAX, whole=True)
@@ -197,6 +203,10 @@ TEMPLATE: Final = Table(
         "presets": Field(ListOf(PRESET, 50), "Answers that go together."),
         "env": Field(MapOf(ENV_NAME, Text(max=TEXT_MAX, lines=True), 200), "Variables."),
         "scripts": Field(ListOf(SCRIPT, 20), "Start-up steps, in order, run as the user."),
+        "files": Field(
+            MapOf(FILE_PATH, Text(min=1, max=SCRIPT_MAX, lines=True), 64),
+            "Path inside to ./file beside the template, written before the first step.",
+        ),
         "lifecycle": Field(LIFECYCLE, "When a workspace ends by itself."),
         "network": Field(NETWORK, "What a workspace reaches."),
         "pool": Field(POOL, "Workspaces kept started, to be claimed."),

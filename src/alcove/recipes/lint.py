@@ -172,6 +172,9 @@ def _unnamed(files: Mapping[str, bytes], root: Node) -> Iterator[Problem]:
     scripts = root.at("scripts")
     if isinstance(scripts.value, list):
         named |= {str(node.at("run").value).strip().removeprefix("./") for node in scripts.value}
+    texts = root.at("files")
+    if isinstance(texts.value, dict):
+        named |= {str(node.value).strip().removeprefix("./") for node in texts.value.values()}
     for path in sorted(files.keys() - named):
         if _UNNAMED.fullmatch(path) is None:
             said = f"nothing in {FILE} names it"

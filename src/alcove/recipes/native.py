@@ -21,7 +21,7 @@ from alcove.recipes import declarations, environment
 from alcove.recipes.document import Node, parse
 from alcove.recipes.fields import NAME, TEMPLATE
 from alcove.recipes.problem import Problem, Report, Severity, quoted
-from alcove.recipes.scripts import read_scripts
+from alcove.recipes.scripts import read_files, read_scripts
 from alcove.recipes.shape import BAD, Part
 from alcove.recipes.sources import parse_reference
 from alcove.recipes.wellknown import WellKnown, check_amount, shown
@@ -105,6 +105,7 @@ def _recipe(
     declared = _parameters(raw, ceilings, report)
     presets = _presets(raw, declared, ceilings, report)
     scripts = read_scripts(raw.get("scripts", ()), files, report)
+    texts = read_files(raw, files, report)
     _check_env(raw, report)
     if raw.get("pool", {}).get("size"):
         said = "has no effect yet: there are no pools, and workspaces start when created"
@@ -129,6 +130,7 @@ def _recipe(
         scripts=scripts,
         lifecycle=lifecycle,
         network=network,
+        files=texts,
     )
 
 

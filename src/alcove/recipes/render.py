@@ -66,6 +66,7 @@ class RenderRequest:
     memory_mib: int | None = None
     disk_mib: int | None = None
     pids: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
     owner_name: str = ""
     owner_email: str = ""
     """Both become the author of commits in the clone."""
@@ -132,6 +133,7 @@ class _Rendering:
             env=env,
             clone=clone,
             scripts=recipe.scripts,
+            files={**recipe.files, **request.files},
         )
         repo, branch = (clone.url, clone.branch) if clone else (None, None)
         return Rendered(spec, lifetime, values, repo, branch)

@@ -35,6 +35,17 @@ def read_scripts(
     return tuple(found.values())
 
 
+def read_files(raw: Part, files: Mapping[str, bytes], report: Report) -> Mapping[str, str]:
+    """The texts to be written into a workspace, by the path inside."""
+    found: dict[str, str] = {}
+    for target, source in raw.get("files", {}).items():
+        try:
+            found[target] = _text(str(source).strip().removeprefix("./"), files)
+        except ValueError as error:
+            report.error(raw.line("files"), f"files.{target}", str(error))
+    return found
+
+
 def _embedded(run: str, files: Mapping[str, bytes]) -> str:
     """The commands themselves: a version stands alone, whatever becomes of its directory."""
     if not run.strip():
@@ -42,9 +53,21 @@ def _embedded(run: str, files: Mapping[str, bytes]) -> str:
     if not run.startswith("./"):
         return run
     path = run.strip().removeprefix("./")
+    if path not in files and re.search(r"\s", path):
+        said = f"there is no file {quoted(path)} beside the template; arguments are not passed on"
+        raise ValueError(said)
+    text = _text(path, files)
+    first = text.partition("\n")[0]
+    if first.startswith("#!") and re.search(r"\b(sh|bash|dash)\b", first) is None:
+        raise ValueError(
+            f"{path} is not a shell script ({quoted(first)}); call the program in one"
+        )
+    return text
+
+
+def _text(path: str, files: Mapping[str, bytes]) -> str:
     if path not in files:
-        said = "; arguments are not passed on" if re.search(r"\s", path) else ""
-        raise ValueError(f"there is no file {quoted(path)} beside the template{said}")
+        raise ValueError(f"there is no file {quoted(path)} beside the template")
     data = files[path]
     if len(data) > SCRIPT_MAX:
         raise ValueError(f"{path} is {len(data)} bytes; the limit is {SCRIPT_MAX}")
@@ -56,9 +79,4 @@ def _embedded(run: str, files: Mapping[str, bytes]) -> str:
         raise ValueError(f"{path} has the character {found}")
     if not text.strip():
         raise ValueError(f"{path} is empty")
-    first = text.partition("\n")[0]
-    if first.startswith("#!") and re.search(r"\b(sh|bash|dash)\b", first) is None:
-        raise ValueError(
-            f"{path} is not a shell script ({quoted(first)}); call the program in one"
-        )
     return text
