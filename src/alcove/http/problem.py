@@ -27,6 +27,7 @@ from alcove.model.errors import (
     FieldError,
     Invalid,
     NotFound,
+    NotListening,
     OutOfRange,
     QuotaExceeded,
     TooMany,
@@ -50,6 +51,7 @@ STATUS: Final[Mapping[type[AlcoveError], int]] = {
     QuotaExceeded: 403,
     TooMany: 429,
     Unsupported: 422,
+    NotListening: 502,
     Unavailable: 503,
     DriverError: 502,
 }
@@ -65,6 +67,8 @@ CODES: Final = {
     416: "range_not_satisfiable",
     426: "upgrade_required",
     431: "too_large",
+    502: "bad_gateway",
+    504: "gateway_timeout",
 }
 _UNAVAILABLE_RETRY_S: Final = 2
 _FIELD_FIRST: Final = re.compile(r"([a-z_0-9.]{1,64}): (.+)", re.DOTALL)

@@ -11,6 +11,7 @@ AlcoveError
 ├── TooMany         slow down; `retry_after_s`
 ├── Unsupported     asked for what this installation cannot do; never downgraded silently
 ├── Unavailable     a part of the system cannot be reached now; trying again can help
+│   └── NotListening  nothing inside the workspace listens on that port
 └── DriverError     the runtime refused or failed
 """
 
@@ -78,6 +79,10 @@ class Unsupported(AlcoveError):
 
 class Unavailable(AlcoveError):
     code = "unavailable"
+
+
+class NotListening(Unavailable):
+    code = "not_listening"
 
 
 class DriverError(AlcoveError):
