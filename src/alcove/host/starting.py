@@ -1,0 +1,166 @@
+"""`create` and `start`: make a workspace run as its Spec says.
+
+What is half-made is found by its name and removed, and then made anew; only the volume is kept.
+One rule: the record is written before the first effect.
+"""
+
+import logging
+import socket
+import uuid
+from pathlib import Path
+from typing import Final
+
+from alcove.host.inspection import outside_differences
+from alcove.host.parts import Parts
+from alcove.host.protocol import Started
+from alcove.host.runtime import find, lives
+from alcove.host.specs import check
+from alcove.host.state import Record, Stage
+from alcove.model.errors import AlcoveError, DriverError
+from alcove.model.workspace import NetworkMode, RootMode, Spec, WorkspaceId
+
+log: Final = logging.getLogger(__name__)
+
+
+class Starting:
+    """The verbs `create`, `start` and `approve`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def up(self, verb: str, workspace: WorkspaceId, spec: Spec, control_sha256: str) -> Started:
+        """`create` and `start`: make the workspace run as `spec` says, on the volume it has."""
+        check(spec)
+        with self._parts.turns.of(workspace), self._parts.at_once:
+            record = self._parts.records.get(workspace)
+            if (
+                record is not None
+                and record.stage is Stage.RUNNING
+                and record.process is not None
+                and lives(record.process)
+            ):
+                return Started(record.boot, record.approved)
+            self._parts.need_network(spec.network)
+            with self._parts.crash.step(verb, "record"):
+                layers = self._layers(workspace, spec)
+                if layers is None:
+                    return Started(None, approved=False)
+                record = self._parts.records.open(
+                    workspace,
+                    stage=Stage.MAKING,
+                    image=spec.image.key,
+                    boot=uuid.uuid4().hex,
+                    process=None,
+                    approved=False,
+                    root=str(spec.root),
+                    network=str(spec.network),
+                    detail="",
+                )
+            try:
+                return self._make(verb, workspace, spec, record, layers, control_sha256)
+            except (AlcoveError, OSError) as error:
+                self._give_up(workspace, error)
+                raise
+
+    def approve(self, workspace: WorkspaceId, boot: str) -> None:
+        """Look at the started workspace from outside; raises DriverError on a difference."""
+        with self._parts.turns.of(workspace):
+            record = self._parts.records.get(workspace)
+            if record is None or record.process is None or record.boot != boot:
+                raise DriverError(f"{workspace} does not run boot {boot} any more", retry=True)
+            root = RootMode(record.root)
+            if found := outside_differences(
+                record, root=root, ground=self._parts.ground, workspace=workspace
+            ):
+                raise DriverError(
+                    f"{workspace} is not confined as it must be: {'; '.join(found)}", retry=False
+                )
+            self._parts.records.change(workspace, approved=True)
+
+    def _make(
+        self,
+        verb: str,
+        workspace: WorkspaceId,
+        spec: Spec,
+        record: Record,
+        layers: list[Path],
+        control_sha256: str,
+    ) -> Started:
+        ground, step = self._parts.ground, self._parts.crash.step
+        with step(verb, "clean"):
+            if left := ground.clear(workspace, record.process):
+                raise DriverError(f"{workspace} has left {', '.join(left)}", retry=True)
+            self._parts.network.detach(workspace)
+        with step(verb, "volume"):
+            ground.volumes.make(workspace, disk_mib=spec.resources.disk_mib)
+        with step(verb, "mount"):
+            ground.mount_volume(workspace, disk_mib=spec.resources.disk_mib)
+        resolv_conf = self._parts.network.resolv_conf() if spec.network is NetworkMode.OPEN else ""
+        with step(verb, "layer"):
+            account = ground.write_layer(workspace, spec, layers, resolv_conf)
+        with step(verb, "root"):
+            ground.assemble_root(workspace, spec, record.slot, layers, account)
+        with step(verb, "listen"):
+            listener = ground.listen(workspace)
+        try:
+            with step(verb, "container"):
+                pid = self._contain(workspace, spec, record, control_sha256, listener)
+        finally:
+            listener.close()
+        with step(verb, "network"):
+            if spec.network is NetworkMode.OPEN:
+                self._parts.network.attach(
+                    workspace, pid, record.slot
+                )  # before its first instruction
+        with step(verb, "go"):
+            ground.runtime(spec.isolation).start(workspace)
+        with step(verb, "keep"):
+            if (process := find(pid)) is None:
+                raise DriverError(
+                    f"the agent of {workspace} ended at once: {ground.last_words(workspace)}",
+                    retry=True,
+                )
+            self._parts.records.change(workspace, stage=Stage.RUNNING, process=process)
+        return Started(record.boot, approved=False)
+
+    def _contain(
+        self,
+        workspace: WorkspaceId,
+        spec: Spec,
+        record: Record,
+        control_sha256: str,
+        listener: socket.socket,
+    ) -> int:
+        ground = self._parts.ground
+        image_env = self._parts.images.image_env(spec.image)
+        bundle = ground.write_bundle(workspace, spec, record.slot, image_env, control_sha256)
+        with ground.agent_log(workspace) as output:
+            return ground.runtime(spec.isolation).create(
+                workspace, bundle, listener=listener.fileno(), output=output
+            )
+
+    def _layers(self, workspace: WorkspaceId, spec: Spec) -> list[Path] | None:
+        """The image's layers; None while it is being made ready, which is recorded."""
+        status = self._parts.images.status(spec.image)
+        if status.state != "ready":
+            status = self._parts.images.prepare(spec.image)
+        match status.state:
+            case "ready":
+                return self._parts.images.layers(spec.image)
+            case "failed":
+                raise DriverError(f"the image could not be made: {status.detail}", retry=True)
+            case _:
+                self._parts.records.open(
+                    workspace, stage=Stage.WAITING, image=spec.image.key, process=None
+                )
+                return None
+
+    def _give_up(self, workspace: WorkspaceId, error: Exception) -> None:
+        """After a failed start: remove what was made; the next start begins afresh anyway."""
+        try:
+            self._parts.network.detach(workspace)
+            self._parts.ground.clear(workspace, None)
+            detail = f"its start failed: {error}"[:500]
+            self._parts.records.change(workspace, stage=Stage.ENDED, process=None, detail=detail)
+        except (AlcoveError, OSError):
+            log.exception("could not clean up after the failed start of %s", workspace)
