@@ -44,6 +44,8 @@ class FileEntry:
     mode: int
     modified_at: datetime | None
     target: str | None
+    owner: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,25 @@ async def remove(core: Core, actor: Actor, ref: str, path: str) -> None:
     reach = Reach.of(workspace)
     await core.agents.json(reach, "POST", "/filesystem.Filesystem/Remove", {"path": path})
     await _tell(core, actor, workspace, EventKind.FILE_REMOVED, path)
+
+
+async def make_directory(core: Core, actor: Actor, ref: str, path: str) -> None:
+    """With those above it. Raises Conflict when something is there already."""
+    workspace = await _workspace(core, actor, ref, path)
+    reach = Reach.of(workspace)
+    await core.agents.json(reach, "POST", "/filesystem.Filesystem/MakeDir", {"path": path})
+    await _tell(core, actor, workspace, EventKind.FILE_WRITTEN, path)
+
+
+async def move(core: Core, actor: Actor, ref: str, source: str, destination: str) -> None:
+    """Give a file or a directory another name. Raises NotFound, and Invalid for a path."""
+    workspace = await _workspace(core, actor, ref, source)
+    await _workspace(core, actor, ref, destination)
+    asked = {"source": source, "destination": destination}
+    reach = Reach.of(workspace)
+    await core.agents.json(reach, "POST", "/filesystem.Filesystem/Move", asked)
+    await _tell(core, actor, workspace, EventKind.FILE_REMOVED, source)
+    await _tell(core, actor, workspace, EventKind.FILE_WRITTEN, destination)
 
 
 async def find(
@@ -170,6 +191,8 @@ def _entry(said: Mapping[str, Any]) -> FileEntry:
             mode=int(said.get("mode") or 0),
             modified_at=datetime.fromisoformat(modified) if modified else None,
             target=said.get("symlinkTarget") or None,
+            owner=str(said.get("owner") or ""),
+            group=str(said.get("group") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Unavailable("the agent's list of files cannot be read") from error
