@@ -15,8 +15,16 @@ from alcove.model.lifecycle import (
     backoff,
     failures_after_end,
     forgiven,
+    is_being_claimed,
 )
-from alcove.model.workspace import Desired, Observation, Observed, Phase, Workspace
+from alcove.model.workspace import (
+    Desired,
+    Observation,
+    Observed,
+    Phase,
+    StartedFrom,
+    Workspace,
+)
 
 REASON_MAX: Final = 1000
 STARTING: Final = "starting"
@@ -46,6 +54,9 @@ def rest(workspace: Workspace, todo: Step, seen: Observation, *, now: datetime) 
     match todo.phase:
         case Phase.RUNNING:
             arrived = workspace.phase is not Phase.RUNNING
+            if workspace.pool is not None:
+                # Remembered, so that an end by itself is noticed.
+                return replace(after, boot=workspace.boot or seen.boot, reason="", failures=0)
             return replace(
                 after,
                 reason="" if arrived else workspace.reason,
@@ -55,7 +66,12 @@ def rest(workspace: Workspace, todo: Step, seen: Observation, *, now: datetime) 
         case Phase.STOPPED:
             reason = workspace.reason or "stopped"
             return replace(
-                after, boot=None, retire_boot=None, stop_at=None, health="ok", reason=reason
+                _theirs(after),
+                boot=None,
+                retire_boot=None,
+                stop_at=None,
+                health="ok",
+                reason=reason,
             )
         case Phase.DELETED:
             if seen.state is Observed.ABSENT:
@@ -98,6 +114,7 @@ def claimed(workspace: Workspace, boot: str | None, *, now: datetime) -> Workspa
         workspace,
         boot=boot,
         retire_boot=None,
+        started=workspace.started or _began(workspace),
         started_at=now,
         last_used_at=now,
         health=STARTING if steps else "ok",
@@ -105,9 +122,35 @@ def claimed(workspace: Workspace, boot: str | None, *, now: datetime) -> Workspa
     )
 
 
+def gone_cold(workspace: Workspace, why: str) -> Workspace:
+    """What a pool gave cannot be used and is removed: the same workspace starts cold."""
+    return replace(
+        workspace,
+        handle=None,
+        boot=None,
+        retire_boot=None,
+        started=None,
+        started_why=f"what the pool gave could not be used: {why}"[:REASON_MAX],
+    )
+
+
 def ended(workspace: Workspace) -> Workspace:
     """We stopped it: the boot is over, and that was no failure."""
-    return replace(workspace, boot=None, retire_boot=None, stop_at=None)
+    return replace(_theirs(workspace), boot=None, retire_boot=None, stop_at=None)
+
+
+def _theirs(workspace: Workspace) -> Workspace:
+    """What its owner stopped is the owner's, also if nobody wrote down that they had it."""
+    if not is_being_claimed(workspace):
+        return workspace
+    return replace(workspace, started_at=workspace.created_at)
+
+
+def _began(workspace: Workspace) -> StartedFrom:
+    """At its first claim: a later start does not change how it came to run at first."""
+    if workspace.spec.snapshot is not None:
+        return StartedFrom.SNAPSHOT
+    return StartedFrom.COLD
 
 
 def sentence(error: BaseException) -> str:

@@ -14,17 +14,17 @@ from typing import Final, assert_never
 
 import anyio
 
-from alcove.core import identity
-from alcove.core.agent import Reach
+from alcove.core import beginnings, identity
 from alcove.core.app import Core
-from alcove.core.bus import RECONCILE, STARTUPS, TIMERS, workspace_topic
-from alcove.core.claims import claim_body
+from alcove.core.bus import POOLS, RECONCILE, STARTUPS, TIMERS, workspace_topic
+from alcove.core.claims import hand_over
 from alcove.core.outcomes import (
     STARTING,
     claimed,
     ended,
     failed,
     given_up,
+    gone_cold,
     rest,
     seen_as,
     sentence,
@@ -33,7 +33,7 @@ from alcove.drivers.base import Pausable
 from alcove.model.access import SYSTEM
 from alcove.model.errors import AlcoveError, DriverError, Unavailable
 from alcove.model.event import EventKind, NewEvent
-from alcove.model.lifecycle import Effect, Step, step
+from alcove.model.lifecycle import Effect, Step, is_being_claimed, step
 from alcove.model.workspace import LeaseToken, Observation, Observed, Phase, Workspace, WorkspaceId
 from alcove.store import events, leases
 
@@ -231,7 +231,8 @@ async def _step_on(core: Core, row: Workspace, lease: Lease) -> None:
 async def _observe(core: Core, workspace: Workspace) -> Observation:
     try:
         with anyio.fail_after(OBSERVE_TIMEOUT_S):
-            return await core.driver.observe(workspace.id, workspace.handle)
+            seen = await core.driver.observe(workspace.id, workspace.handle)
+            return await beginnings.awaited(core, workspace, seen)
     except (DriverError, TimeoutError, Unavailable) as error:
         return Observation(Observed.UNKNOWN, workspace.handle, detail=sentence(error))
     except Exception as error:
@@ -259,7 +260,12 @@ async def _act(
 ) -> tuple[Workspace, tuple[str, ...]]:
     id, driver, handle = workspace.id, core.driver, workspace.handle
     key = core.agents.control_key(id)
+    if effect is Effect.DISCARD:
+        return await _discard(core, workspace, why=seen.detail or "it had ended"), ()
     if effect is Effect.CREATE:
+        if is_being_claimed(workspace):
+            workspace = gone_cold(workspace, "it was gone")
+        await beginnings.check_there(core, workspace)
         handle = await driver.create(id, workspace.spec, control_key=key)
         return replace(workspace, handle=handle, boot=None), ()
     if effect is Effect.DESTROY:
@@ -287,20 +293,36 @@ async def _act(
 
 
 async def _claim(core: Core, workspace: Workspace, seen: Observation) -> Workspace:
-    assert workspace.handle is not None
     names = await identity.names(core, [workspace.owner])
-    body = claim_body(
-        workspace, boot=seen.boot, owner_name=names[workspace.owner], settings=core.settings
-    )
     try:
         with anyio.fail_after(CLAIM_TIMEOUT_S):
-            await core.agents.init(Reach(workspace.id, workspace.handle, seen.boot), body)
-    except AlcoveError as error:
+            await hand_over(
+                core,
+                workspace,
+                seen.boot,
+                owner_name=names[workspace.owner],
+                restored=await beginnings.has_memory(core, workspace),
+            )
+    except (AlcoveError, TimeoutError) as error:
+        if is_being_claimed(workspace):
+            return await _discard(core, workspace, why=sentence(error))
+        if isinstance(error, DriverError | TimeoutError):
+            raise
         raise DriverError(f"the agent: {error}", retry=isinstance(error, Unavailable)) from error
     now = core.clock()
     if workspace.started_at is None:
         core.metrics.provision.observe((now - workspace.created_at).total_seconds())
     return claimed(workspace, seen.boot, now=now)
+
+
+async def _discard(core: Core, workspace: Workspace, *, why: str) -> Workspace:
+    """Remove what a pool gave, files and all; the next step makes the workspace anew."""
+    log.warning("workspace %s: its pool's member is discarded: %s", workspace.id, why)
+    await core.agents.forget(workspace.id)
+    left = (await core.driver.destroy(workspace.id, workspace.handle)).left
+    if left:
+        raise DriverError(f"it could not be removed: {', '.join(left)}", retry=True)
+    return gone_cold(workspace, why)
 
 
 async def _settle(
@@ -323,7 +345,8 @@ async def _settle(
             tx, before, after, token=lease.token, keep_until=until, leftovers=leftovers
         )
         news = [] if failure is None else [failure]
-        if row is not None and row.phase is not before.phase:
+        # What nobody owns has no story of its own; that it failed is told.
+        if row is not None and row.phase is not before.phase and row.pool is None:
             news.append(_phase_changed(before, row, leftovers))
         if row is not None and news:
             await events.append(tx, now, *news)
@@ -334,7 +357,7 @@ async def _settle(
         return None
     if until is not None:
         lease.until = until
-    core.bus.wake(workspace_topic(row.id))
+    core.bus.wake(POOLS if row.pool is not None else workspace_topic(row.id))
     if not keep and row.check_at <= now:
         # Somebody asked for something else meanwhile, or a failure was final.
         core.bus.wake(RECONCILE)

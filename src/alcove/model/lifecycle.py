@@ -10,11 +10,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from alcove.model.workspace import Desired, Observation, Observed, Phase, Workspace
+from alcove.model.workspace import (
+    Desired,
+    Observation,
+    Observed,
+    Phase,
+    StartedFrom,
+    Workspace,
+)
 
 FAILURES_MAX: Final = 5
 RECHECK_BUSY: Final = timedelta(seconds=2)
 RECHECK_IDLE: Final = timedelta(seconds=30)
+RECHECK_MEMBER: Final = timedelta(minutes=2)
+"""A pool's member is looked at rarely: whoever claims it finds out anyway."""
 BACKOFF_MAX: Final = timedelta(minutes=5)
 STABLE_AFTER: Final = timedelta(minutes=10)
 """A workspace that has run this long has its failures forgiven."""
@@ -31,6 +40,8 @@ class Effect(StrEnum):
     RESUME = "resume"
     STOP = "stop"
     DESTROY = "destroy"
+    DISCARD = "discard"
+    """Throw away what came from a pool and ended before its owner had it, to start cold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +98,19 @@ def step(workspace: Workspace, seen: Observation) -> Step:
             return Step(phase=Phase.FAILED, effect=None, recheck=RECHECK_IDLE, ended=ended)
         wait = backoff(workspace.failures + 1)
         return Step(phase=phase, effect=None, recheck=wait, ended=ended)
-    if seen.state is Observed.READY and workspace.desired in (_RUN, _PAUSE):
+    if workspace.pool is not None and workspace.desired is _RUN:
+        if seen.state is Observed.READY:
+            # Nobody's yet: its agent is told nothing. Whoever claims it does that.
+            return Step(phase=Phase.RUNNING, effect=None, recheck=RECHECK_MEMBER)
+    elif is_being_claimed(workspace) and _ended_unclaimed(workspace, seen):
+        phase, effect = Phase.PROVISIONING, Effect.DISCARD
+    elif seen.state is Observed.READY and workspace.desired in (_RUN, _PAUSE):
         if seen.boot is not None and seen.boot == workspace.retire_boot:
             phase, effect = Phase.STOPPING, Effect.STOP
-        elif seen.boot != workspace.boot:
+        elif is_being_claimed(workspace) and workspace.phase is Phase.RUNNING:
+            # Most likely its agent was told already, and only our knowing it was cut off.
+            phase, effect = Phase.RUNNING, Effect.CLAIM
+        elif seen.boot != workspace.boot or is_being_claimed(workspace):
             fresh = workspace.started_at is None
             phase, effect = (Phase.PROVISIONING if fresh else Phase.STARTING), Effect.CLAIM
     if effect is not None and workspace.failures >= FAILURES_MAX:
@@ -101,6 +121,16 @@ def step(workspace: Workspace, seen: Observation) -> Step:
         return Step(phase=Phase.FAILED, effect=None, recheck=RECHECK_IDLE)
     recheck = RECHECK_IDLE if phase in SETTLED else RECHECK_BUSY
     return Step(phase=phase, effect=effect, recheck=recheck)
+
+
+def is_being_claimed(workspace: Workspace) -> bool:
+    """Whether it came from a pool, and it is not written down that its agent was told whose
+    it is."""
+    return (
+        workspace.pool is None
+        and workspace.started is StartedFrom.POOL
+        and workspace.started_at is None
+    )
 
 
 def backoff(failures: int) -> timedelta:
@@ -123,9 +153,16 @@ def forgiven(workspace: Workspace, *, now: datetime) -> int:
     return 0 if started is not None and now - started >= STABLE_AFTER else workspace.failures
 
 
+def _ended_unclaimed(workspace: Workspace, seen: Observation) -> bool:
+    """What it left may be another's, should the database be an older one than the host."""
+    return workspace.desired in (_RUN, _PAUSE) and seen.state is Observed.EXITED
+
+
 def _ended_by_itself(workspace: Workspace, seen: Observation) -> str | None:
     """The reason why a boot that we had claimed is gone, if it was not we who ended it."""
     if workspace.desired not in (_RUN, _PAUSE) or workspace.boot is None:
+        return None
+    if is_being_claimed(workspace):
         return None
     if workspace.phase in _WE_ENDED_IT or workspace.retire_boot == workspace.boot:
         return None
