@@ -10,10 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from alcove.model.errors import Conflict, FieldError, Invalid, NotFound
+from alcove.core.app import Core
+from alcove.model.errors import Conflict, DriverError, FieldError, Invalid, NotFound
 from alcove.model.snapshot import Snapshot, SnapshotState
 from alcove.model.template import Recipe, TemplateVersion
-from alcove.model.workspace import Isolation, SnapshotId, UserId, Workspace
+from alcove.model.workspace import (
+    Desired,
+    Isolation,
+    Observation,
+    Observed,
+    SnapshotId,
+    UserId,
+    Workspace,
+)
 from alcove.recipes.render import Rendered
 from alcove.store import snapshots, templates
 from alcove.store.db import Tx
@@ -170,6 +179,48 @@ def _immutable(
         and p.name in before
         and _plain(before[p.name]) != _plain(after.get(p.name))
     ]
+
+
+def begins(workspace: Workspace) -> bool:
+    """Whether its first start, which is from a snapshot, is still to be made."""
+    return workspace.spec.snapshot is not None and workspace.started_at is None
+
+
+async def snapshot_of(core: Core, workspace: Workspace) -> Snapshot | None:
+    assert workspace.spec.snapshot is not None
+    async with core.db.read() as tx:
+        return await snapshots.get(tx, workspace.spec.snapshot)
+
+
+async def awaited(core: Core, workspace: Workspace, seen: Observation) -> Observation:
+    """What was seen of one that begins, as CREATING while its snapshot is being taken."""
+    wanted = workspace.desired in (Desired.RUNNING, Desired.PAUSED)
+    if not begins(workspace) or seen.state is not Observed.ABSENT or not wanted:
+        return seen
+    snapshot = await snapshot_of(core, workspace)
+    if snapshot is None or snapshot.state is not SnapshotState.TAKING:
+        return seen
+    return Observation(Observed.CREATING, None, detail="waiting for its snapshot to be taken")
+
+
+async def check_there(core: Core, workspace: Workspace) -> None:
+    """Raises DriverError when what it is to begin from is not there and will not be."""
+    if not begins(workspace):
+        return
+    snapshot = await snapshot_of(core, workspace)
+    if snapshot is None:
+        said = f"snapshot {workspace.spec.snapshot} was deleted"
+        raise DriverError(said, retry=False)
+    if snapshot.state is SnapshotState.FAILED:
+        raise DriverError(f"the snapshot was not taken: {snapshot.detail}", retry=False)
+
+
+async def has_memory(core: Core, workspace: Workspace) -> bool:
+    """Whether the boot that is about to be claimed was restored with its processes."""
+    if not begins(workspace):
+        return False
+    snapshot = await snapshot_of(core, workspace)
+    return snapshot is not None and snapshot.memory
 
 
 def _plain(value: object) -> object:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import anyio
 
-from alcove.core import reconciler, startups, timers
+from alcove.core import reconciler, snapshot_keeper, startups, timers
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
 from alcove.model.errors import Unavailable
@@ -22,6 +22,7 @@ def loops(core: Core) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
     found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "journal": lambda: core.journal.run(core),
         "reconciler": lambda: reconciler.run(core),
+        "snapshots": lambda: snapshot_keeper.run(core),
         "startups": lambda: startups.run(core),
         "timers": lambda: timers.run(core),
     }

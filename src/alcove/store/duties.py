@@ -13,7 +13,7 @@ from alcove.model.image import Image
 from alcove.model.workspace import Desired, Handle, Phase, UserId, Workspace, WorkspaceId
 from alcove.store.db import Tx
 from alcove.store.rows import load_handle, load_workspace
-from alcove.store.schema import workspaces
+from alcove.store.schema import snapshots, workspaces
 
 _SPEC_IMAGE: Any = TypeAdapter(dict[str, Any])
 _IMAGE: TypeAdapter[Image] = TypeAdapter(Image)
@@ -113,7 +113,10 @@ async def set_leftovers(tx: Tx, id: WorkspaceId, left: Sequence[str]) -> None:
 
 
 async def images_in_use(tx: Tx) -> Collection[str]:
-    """Keys of the images of all workspaces that are not deleted."""
+    """Keys of the images of all workspaces that are not deleted, and of all snapshots."""
     query = select(workspaces.c.spec).where(workspaces.c.phase != Phase.DELETED)
-    texts = (await tx.execute(query)).scalars().all()
+    texts = [
+        *(await tx.execute(query)).scalars().all(),
+        *(await tx.execute(select(snapshots.c.spec))).scalars().all(),
+    ]
     return {_IMAGE.validate_python(_SPEC_IMAGE.validate_json(t)["image"]).key for t in texts}
