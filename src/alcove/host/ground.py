@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,34 +100,29 @@ class Ground:
     ) -> None:
         own = self.directory(workspace)
         first_id = self.settings.workspace_ids(slot)
-        writable = None
-        if spec.root is RootMode.CONTAINED:
-            writable = rootfs.Writable(own / "volume/rw/upper", own / "volume/rw/work")
-            for path in (writable.upper.parent, writable.upper, writable.work):
-                path.mkdir(mode=0o755)
-            os.chown(writable.upper, first_id, first_id)
-            writable.upper.chmod(0o755)
         # The runtime comes here as the workspace's own root; nobody else of the host may.
         os.chown(own, 0, first_id)
         own.chmod(0o710)
-        target = self._sub(workspace, "rootfs")
-        userns = self._id_maps.namespace(first_id)
+        target, stage = self._sub(workspace, "rootfs"), self._sub(workspace, "stage")
+        lower = [*layers, self._agent_layer, own / "layer"]
         try:
-            rootfs.assemble(
-                target,
-                lower=[*layers, self._agent_layer, own / "layer"],
-                stage=self._sub(workspace, "stage"),
-                userns_fd=userns,
-                writable=writable,
-            )
-            source = own / "volume/home"
-            rootfs.attach_home(target, home=account.home, source=source, userns_fd=userns)
+            with ExitStack() as stack:
+                userns = self._id_maps.namespace(first_id)
+                stack.callback(os.close, userns)
+                writable = None
+                if spec.root is RootMode.CONTAINED:
+                    mapped = self._id_maps.namespace(first_id, with_root=True)
+                    stack.callback(os.close, mapped)
+                    writable = rootfs.Writable(self._writable(workspace), mapped)
+                rootfs.assemble(
+                    target, lower=lower, stage=stage, userns_fd=userns, writable=writable
+                )
+                source = own / "volume/home"
+                rootfs.attach_home(target, home=account.home, source=source, userns_fd=userns)
         except OSError as error:
             raise DriverError(
                 f"cannot assemble the root of {workspace}: {error}", retry=True
             ) from error
-        finally:
-            os.close(userns)
 
     def listen(self, workspace: WorkspaceId) -> socket.socket:
         """The agent's socket: outside, where only the server's group can open it; the agent is
@@ -292,6 +287,14 @@ class Ground:
             raise DriverError(
                 f"the setting ca_bundle cannot be read: {error}", retry=True
             ) from error
+
+    def _writable(self, workspace: WorkspaceId) -> Path:
+        """The writable part of the root, empty but for what a snapshot brought."""
+        directory = self.directory(workspace) / "volume/rw"
+        for path in (directory, directory / "upper", directory / "work"):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+        return directory
 
     def _sub(self, workspace: WorkspaceId, name: str) -> Path:
         path = self.directory(workspace) / name

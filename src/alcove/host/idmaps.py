@@ -16,7 +16,9 @@ from alcove.host.settings import ID_SPAN
 from alcove.host.syscalls import unshare_user_namespace
 
 _KEPT_MAX: Final = 256
-_REQUEST: Final = struct.Struct("!I")
+_REQUEST: Final = struct.Struct("!I?")
+HOST_ROOT: Final = ID_SPAN
+"""The number on disk of what the host's root writes, where a mapping has a place for it."""
 
 
 class IdMaps:
@@ -24,7 +26,7 @@ class IdMaps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[int, int] = {}
+        self._kept: dict[tuple[int, bool], int] = {}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._pid = os.fork()
         if self._pid == 0:
@@ -34,17 +36,19 @@ class IdMaps:
         ours.settimeout(10)
         self._socket = ours
 
-    def namespace(self, first_id: int) -> int:
+    def namespace(self, first_id: int, *, with_root: bool = False) -> int:
         """A descriptor of a user namespace that maps 0..65535 to `first_id` and up, for the
-        caller to close. Raises OSError."""
+        caller to close; `with_root` also HOST_ROOT to the host's root, whose writes would fail
+        otherwise. Raises OSError."""
+        wanted = first_id, with_root
         with self._lock:
-            if (kept := self._kept.pop(first_id, None)) is None:
-                self._socket.send(_REQUEST.pack(first_id))
+            if (kept := self._kept.pop(wanted, None)) is None:
+                self._socket.send(_REQUEST.pack(*wanted))
                 answer, descriptors, _, _ = socket.recv_fds(self._socket, 256, 1)
                 if not descriptors:
                     raise OSError(f"map ids from {first_id}: {answer.decode(errors='replace')}")
                 kept = descriptors[0]
-            self._kept[first_id] = kept
+            self._kept[wanted] = kept
             if len(self._kept) > _KEPT_MAX:
                 os.close(self._kept.pop(next(iter(self._kept))))
             return os.dup(kept)
@@ -64,7 +68,7 @@ def _serve(requests: socket.socket) -> None:
         signal.signal(number, signal.SIG_IGN)
     while len(request := requests.recv(_REQUEST.size)) == _REQUEST.size:
         try:
-            descriptor = _make(_REQUEST.unpack(request)[0])
+            descriptor = _make(*_REQUEST.unpack(request))
         except OSError as error:
             requests.send(str(error).encode()[:256])
             continue
@@ -73,7 +77,8 @@ def _serve(requests: socket.socket) -> None:
     os._exit(0)
 
 
-def _make(first_id: int) -> int:
+def _make(first_id: int, with_root: bool) -> int:
+    map_ = f"0 {first_id} {ID_SPAN}\n" + (f"{HOST_ROOT} 0 1\n" if with_root else "")
     ready, done = os.pipe()
     held, hold = os.pipe()
     pid = os.fork()
@@ -90,7 +95,7 @@ def _make(first_id: int) -> int:
         if os.read(ready, 1) != b"1":
             raise OSError("the kernel refuses user namespaces (user.max_user_namespaces?)")
         for name in ("uid_map", "gid_map"):
-            _write(f"/proc/{pid}/{name}", f"0 {first_id} {ID_SPAN}\n")
+            _write(f"/proc/{pid}/{name}", map_)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         for descriptor in (ready, held, hold):

@@ -27,11 +27,13 @@ _GUARDED = MountAttribute.NO_DEV | MountAttribute.NO_SUID
 
 @dataclass(frozen=True, slots=True)
 class Writable:
-    """The overlay's writable part: two empty directories on the volume, of which `upper` belongs
-    to the first id of the workspace's range."""
+    """The overlay's writable part: a directory with `upper` and an empty `work` on the volume. On
+    disk its ids are 0..65535 as everywhere, whichever range the workspace has, so that another
+    one can go on with a copy of it; `userns_fd` has a number for root of the host as well, as
+    whom overlayfs itself writes there."""
 
-    upper: Path
-    work: Path
+    directory: Path
+    userns_fd: int
 
 
 def assemble(
@@ -55,9 +57,9 @@ def assemble(
         base = f"/proc/self/fd/{directory}"
         options = "lowerdir=" + ":".join(f"{base}/{name}" for name in names)
         if writable is not None:
-            # What is written here ends at stop, so nothing is lost by not syncing it. Its ids are
-            # not mapped: overlayfs itself writes there as root of the host, whom no range has.
-            options += f",upperdir={writable.upper},workdir={writable.work},volatile"
+            _stage(stack, writable.directory, stage / "rw", writable.userns_fd, read_only=False)
+            # What is written here ends at stop, so nothing is lost by not syncing it.
+            options += f",upperdir={base}/rw/upper,workdir={base}/rw/work,volatile"
         mount("alcove", target, "overlay", flags, options)
 
 
@@ -79,9 +81,13 @@ def attach_home(rootfs: Path, *, home: str, source: Path, userns_fd: int) -> Non
         os.close(target)
 
 
-def _stage(stack: ExitStack, source: Path, target: Path, userns_fd: int) -> None:
-    """Mount `source` read-only on `target` with its ids mapped, until the stack is closed."""
-    attributes = MountAttribute.NO_DEV | MountAttribute.READ_ONLY
+def _stage(
+    stack: ExitStack, source: Path, target: Path, userns_fd: int, *, read_only: bool = True
+) -> None:
+    """Mount `source` on `target` with its ids mapped, until the stack is closed."""
+    attributes = MountAttribute.NO_DEV
+    if read_only:
+        attributes |= MountAttribute.READ_ONLY
     tree = clone_mount(source)
     try:
         set_mount_attributes(tree, attributes, userns_fd=userns_fd)
