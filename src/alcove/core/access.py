@@ -6,6 +6,7 @@ from typing import Final
 from alcove.core.app import Core
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import Denied, NotFound
+from alcove.model.pool import KEEPER
 from alcove.model.workspace import Workspace, WorkspaceId
 from alcove.store import workspaces
 from alcove.store.db import Tx
@@ -26,7 +27,9 @@ async def workspace(core: Core, actor: Actor, ref: str, permission: Permission) 
 
 
 def checked(actor: Actor, found: Workspace | None, ref: str, permission: Permission) -> Workspace:
-    if found is None or not may(actor, Permission.WORKSPACE_READ, found):
+    # What is a pool's is nobody's yet, whatever the actor may do.
+    pooled = found is not None and found.owner == KEEPER
+    if found is None or pooled or not may(actor, Permission.WORKSPACE_READ, found):
         raise NotFound(f"there is no workspace {ref[:REF_MAX]!r}, or it is not yours to see")
     if not may(actor, permission, found):
         raise Denied(f"{actor.name} may not {permission} workspace {found.name}")

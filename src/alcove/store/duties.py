@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import or_, select, update
 
 from alcove.model.image import Image
+from alcove.model.pool import KEEPER
 from alcove.model.workspace import Desired, Handle, Phase, UserId, Workspace, WorkspaceId
 from alcove.store.db import Tx
 from alcove.store.rows import load_handle, load_workspace
@@ -42,10 +43,14 @@ async def due(tx: Tx, *, now: datetime, limit: int) -> Sequence[Workspace]:
 async def with_phases(
     tx: Tx, phases: Collection[Phase], *, after: str, limit: int
 ) -> Sequence[Workspace]:
-    """A page in the order of ids."""
+    """A page in the order of ids, without the members of pools."""
     query = (
         select(workspaces)
-        .where(workspaces.c.phase.in_(phases), workspaces.c.id > after)
+        .where(
+            workspaces.c.phase.in_(phases),
+            workspaces.c.id > after,
+            workspaces.c.owner != KEEPER,
+        )
         .order_by(workspaces.c.id)
         .limit(limit)
     )

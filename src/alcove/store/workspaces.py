@@ -26,6 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.functions import count
 
 from alcove.model.errors import Conflict
+from alcove.model.pool import KEEPER
 from alcove.model.workspace import (
     Desired,
     Lifetime,
@@ -45,7 +46,7 @@ from alcove.store.rows import (
 )
 from alcove.store.schema import users, workspaces
 
-_LIVE_NAME: Final = re.compile(r"uq_workspaces_live_name|workspaces\.owner, workspaces\.name")
+LIVE_NAME: Final = re.compile(r"uq_workspaces_live_name|workspaces\.owner, workspaces\.name")
 """How PostgreSQL and SQLite name the index of names."""
 
 
@@ -87,7 +88,7 @@ async def add(tx: Tx, workspace: Workspace, *, request: str = "{}") -> None:
     try:
         await tx.execute(_INSERT, {**dump_workspace(workspace), "request": request})
     except IntegrityError as error:
-        if _LIVE_NAME.search(str(error.orig)):
+        if LIVE_NAME.search(str(error.orig)):
             raise Conflict(f"there is already a workspace named {workspace.name}") from error
         raise
 
@@ -143,8 +144,9 @@ async def find(
 
 async def count_live(tx: Tx, *, owner: UserId) -> int:
     """How many the owner has. Until the transaction ends, nobody else adds to them."""
-    # NO KEY UPDATE: a plain FOR UPDATE would wait for every insert that refers to the user.
-    await tx.execute(_TURN, {"of": owner})
+    if tx.dialect.name == "postgresql":
+        # NO KEY UPDATE: a plain FOR UPDATE would wait for every insert that refers to the user.
+        await tx.execute(_TURN, {"of": owner})
     return (await tx.execute(_COUNT_LIVE, {"of": owner})).scalar_one()
 
 
@@ -152,7 +154,7 @@ async def count_by_phase(tx: Tx) -> Mapping[Phase, int]:
     """How many live workspaces there are in each phase that has any."""
     counted = (
         select(workspaces.c.phase, count(literal(1)).label("many"))
-        .where(workspaces.c.phase != Phase.DELETED)
+        .where(workspaces.c.phase != Phase.DELETED, workspaces.c.owner != KEEPER)
         .group_by(workspaces.c.phase)
     )
     return {Phase(row.phase): row.many for row in await tx.execute(counted)}
@@ -237,7 +239,7 @@ async def revise(
     try:
         row = (await tx.execute(changed)).one_or_none()
     except IntegrityError as error:
-        if _LIVE_NAME.search(str(error.orig)):
+        if LIVE_NAME.search(str(error.orig)):
             raise Conflict(f"there is already a workspace named {revision.name}") from error
         raise
     return None if row is None else load_workspace(row)
@@ -283,7 +285,7 @@ async def touch(tx: Tx, used: Mapping[WorkspaceId, datetime]) -> None:
 
 
 def _matching(tx: Tx, filters: WorkspaceFilters) -> Sequence[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+    found: list[ColumnElement[bool]] = [workspaces.c.owner != KEEPER]
     if filters.owner is not None:
         found.append(workspaces.c.owner == filters.owner)
     if filters.owner_name is not None:
