@@ -27,6 +27,7 @@ const shutdownGraceMax = 5 * time.Minute
 
 // agent is the assembled program.
 type agent struct {
+	guard    *server.Guard
 	routes   *server.Routes
 	table    *process.Table
 	meter    *activity.Meter
@@ -50,7 +51,7 @@ func assemble(settings config.Config) (*agent, error) {
 	runner := startup.New(table, log)
 	guard := server.NewGuard(settings.ControlHash)
 	routes := server.NewRoutes(guard)
-	a := &agent{routes: routes, table: table, meter: meter, shutdown: make(chan time.Duration, 1)}
+	a := &agent{guard: guard, routes: routes, table: table, meter: meter, shutdown: make(chan time.Duration, 1)}
 
 	routes.HandleFunc(server.ForAnyone, "GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)

@@ -71,11 +71,11 @@ func run() error {
 		return err
 	}
 	threads.Reserve()
-	listener, err := server.Listen(settings.Listen)
+	agent, err := assemble(settings)
 	if err != nil {
 		return err
 	}
-	agent, err := assemble(settings)
+	listener, err := server.Listen(settings.Listen, settings.DoorProof, agent.guard)
 	if err != nil {
 		return err
 	}

@@ -28,13 +28,26 @@ const (
 
 // Guard knows what callers must show.
 type Guard struct {
-	controlHash []byte
 	mu          sync.RWMutex
+	controlHash []byte
 	token       string
 }
 
 // NewGuard makes a Guard; without a hash nobody is the control plane.
 func NewGuard(controlHash []byte) *Guard { return &Guard{controlHash: controlHash} }
+
+// SetControlHash replaces what the control plane must show: a restored workspace has another key.
+func (g *Guard) SetControlHash(hash []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.controlHash = hash
+}
+
+func (g *Guard) hash() []byte {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.controlHash
+}
 
 // SetToken replaces the access token; "" means that there is none.
 func (g *Guard) SetToken(token string) {
@@ -51,9 +64,9 @@ func (g *Guard) accessToken() string {
 
 // Identify says who sent a request.
 func (g *Guard) Identify(r *http.Request) Caller {
-	if key := r.Header.Get("X-Alcove-Control"); key != "" && g.controlHash != nil {
+	if key := r.Header.Get("X-Alcove-Control"); key != "" {
 		hash := sha256.Sum256([]byte(key))
-		if subtle.ConstantTimeCompare(hash[:], g.controlHash) == 1 {
+		if known := g.hash(); known != nil && subtle.ConstantTimeCompare(hash[:], known) == 1 {
 			return Control
 		}
 	}

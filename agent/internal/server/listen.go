@@ -6,12 +6,17 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"alcove.dev/agent/internal/door"
 )
 
-// Listen opens what ALCOVE_LISTEN names: fd:3, unix:/path or tcp:address:port.
-func Listen(where string) (net.Listener, error) {
+// Listen opens what ALCOVE_LISTEN names: fd:3, dial:/directory, unix:/path or tcp:address:port. With dial: the
+// agent shows proof, and guard is told of the control key's digest whenever it is another one.
+func Listen(where, proof string, guard *Guard) (net.Listener, error) {
 	kind, rest, _ := strings.Cut(where, ":")
 	switch kind {
+	case "dial":
+		return door.Open(rest, proof, guard.SetControlHash)
 	case "fd":
 		fd, err := strconv.Atoi(rest)
 		if err != nil || fd < 3 {
@@ -45,5 +50,5 @@ func Listen(where string) (net.Listener, error) {
 		}
 		return listener, nil
 	}
-	return nil, fmt.Errorf("listen on %q: give fd:3, unix:/path or tcp:address:port", where)
+	return nil, fmt.Errorf("listen on %q: give fd:3, dial:/directory, unix:/path or tcp:address:port", where)
 }

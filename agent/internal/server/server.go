@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"alcove.dev/agent/internal/connect"
+	"alcove.dev/agent/internal/door"
 )
 
 // Access says who a route is for.
@@ -81,6 +82,7 @@ func (t *Routes) For(access Access) func(string, http.HandlerFunc) {
 func (t *Routes) Server() *http.Server {
 	var open atomic.Int64
 	return &http.Server{
+		ConnContext: door.Context,
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			switch state {
 			case http.StateNew:

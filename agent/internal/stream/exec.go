@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"alcove.dev/agent/internal/connect"
+	"alcove.dev/agent/internal/door"
 	"alcove.dev/agent/internal/frame"
 	"alcove.dev/agent/internal/process"
 )
@@ -58,7 +59,7 @@ func (e *Exec) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}()
 	}
 	a := &answer{writer: w, control: http.NewResponseController(w), budget: q.OutputLimit, limited: q.OutputLimit > 0}
-	if err := a.send(r.Context(), p, reader); err != nil && !q.Detach {
+	if err := a.send(r.Context(), p, reader); err != nil && !q.Detach && !door.Cut(r.Context()) {
 		p.Abandon()
 	}
 }

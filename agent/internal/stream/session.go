@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"alcove.dev/agent/internal/connect"
+	"alcove.dev/agent/internal/door"
 	"alcove.dev/agent/internal/fault"
 	"alcove.dev/agent/internal/frame"
 	"alcove.dev/agent/internal/process"
@@ -44,7 +45,7 @@ func (u *Upgrade) run(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer reader.Close()
-	if !serve(w, p, reader, u.Table) && !q.Detach {
+	if !serve(w, p, reader, u.Table) && !q.Detach && !door.Cut(r.Context()) {
 		p.Abandon()
 	}
 }
