@@ -239,12 +239,13 @@ async def _row(
 ) -> Snapshot:
     asked = NewWorkspace.model_validate_json(await workspaces.request_of(tx, found.id))
     now = core.clock()
-    name = new.name or f"{found.name[:46].rstrip('-')}-{now:%Y%m%d-%H%M%S}"
+    id = new_snapshot_id()
+    name = new.name or f"{found.name[: NAME_MAX - 7].rstrip('-')}-{id[-6:]}"
     if SNAPSHOT_ID.fullmatch(name):
         said = "looks like an id; choose another"
         raise Invalid(f"name: {said}", [FieldError("name", said)])
     return Snapshot(
-        id=new_snapshot_id(),
+        id=id,
         name=name,
         owner=found.owner,
         workspace=found.id,
