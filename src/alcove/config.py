@@ -49,6 +49,10 @@ class Settings:
     sign_in_rate_per_minute: int = 10
     body_max_mib: int = 4096
     """For uploads; JSON bodies are limited to 1 MiB."""
+    apps_domain: str = ""
+    """Below it each port has a host name: `8000--api--ada.<apps_domain>`. Needs a wildcard in DNS
+    and in the certificate, and is best a domain of its own. Empty: `apps.localhost` where the
+    server is reached by a loopback address, and else there are none."""
     e2b_domain: str = ""
     """Below it each sandbox has host names for E2B's clients: `<port>-<id>.<domain>`."""
     e2b_aliases: tuple[str, ...] = (
@@ -56,6 +60,8 @@ class Settings:
         "code-interpreter-v1=code-interpreter",
     )
     """What E2B's clients call a template, and which of ours that is."""
+    daytona_snapshot: str = "ai-agent-sandbox"
+    """The template of a sandbox for which Daytona's clients name no snapshot."""
     trusted_networks: tuple[str, ...] = ()
     """Networks that workspaces in mode `open` may reach although they are not public."""
     ca_bundle: str = ""
@@ -90,6 +96,16 @@ class Settings:
     @property
     def url(self) -> str:
         return self.external_url or f"http://{self.http_address}"
+
+    @property
+    def apps_host(self) -> str:
+        """The domain of apps with its port, as browsers see it; empty when there is none."""
+        host = urlsplit(self.url)
+        port = f":{host.port}" if host.port else ""
+        if self.apps_domain:
+            return self.apps_domain + ("" if ":" in self.apps_domain else port)
+        local = host.hostname in {"127.0.0.1", "::1", "localhost"}
+        return f"apps.localhost{port}" if local else ""
 
     @property
     def sandbox_domain(self) -> str:

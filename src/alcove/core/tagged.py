@@ -40,10 +40,12 @@ class Output:
 
 async def running(core: Core, reach: Reach, *, prefix: str) -> Sequence[Tagged]:
     """Those whose tag begins so, oldest first."""
-    answer = await core.agents.json(reach, "POST", "/process.Process/List", {})
+    answer: Mapping[str, Any] = (
+        await core.agents.json(reach, "POST", "/process.Process/List", {}) or {}
+    )
     found: list[Tagged] = []
     try:
-        listed: Sequence[Mapping[str, Any]] = (answer or {}).get("processes") or ()
+        listed: Sequence[Mapping[str, Any]] = answer.get("processes") or ()
         for said in listed:
             tag = str(said.get("tag") or "")
             if tag.startswith(prefix):
