@@ -43,7 +43,9 @@ def test_any_body_is_read_or_refused(model: type[Request], data: st.DataObject) 
         read = model.model_validate_json(body)
     except ValidationError:
         return
-    assert model.model_validate_json(read.model_dump_json(exclude_unset=True)) is not None
+    written = read.model_dump_json(exclude_unset=True)
+    if "**********" not in written:  # a secret is never written out
+        assert model.model_validate_json(written) == read
 
 
 @given(raw=st.binary(max_size=200))
