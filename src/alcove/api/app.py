@@ -15,14 +15,17 @@ from alcove.api import (
     execs,
     files,
     logs,
+    ports,
     schemas,
     server,
+    snapshots,
     sockets,
     templates,
     tokens,
     users,
     workspaces,
 )
+from alcove.api.compat.e2b import PREFIX, E2b
 from alcove.api.openapi import describe
 from alcove.core.app import Core
 from alcove.http import problem
@@ -34,6 +37,8 @@ ROUTERS: Final = (
     execs.routes,
     sockets.routes,
     files.routes,
+    ports.routes,
+    snapshots.routes,
     logs.routes,
     events.routes,
     templates.routes,
@@ -48,9 +53,13 @@ ROUTERS: Final = (
 
 def create_app(core: Core, *, pages: Sequence[APIRouter] = ()) -> ASGIApp:
     """Everything that the server answers over HTTP: the API, and beside it these pages."""
+    sandboxes = E2b(core)
     inner = build(core, pages=pages)
+    inner.mount(PREFIX, sandboxes)
     latency = Latency(core.metrics.registry)
-    return Edge(inner, trusted_proxies=core.settings.trusted_proxies, latency=latency)
+    return Edge(
+        sandboxes.by_host(inner), trusted_proxies=core.settings.trusted_proxies, latency=latency
+    )
 
 
 def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:

@@ -1,0 +1,76 @@
+"""The ports of a sandbox but the agent's: apps that were started inside.
+
+Private unless the sandbox was created with `allowPublicTraffic: true`: then E2B's token for
+traffic, or the sandbox's own, goes in a header and stays outside.
+"""
+
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from alcove.api.compat.e2b.errors import PortClosed, SandboxGone, response_for
+from alcove.api.compat.e2b.metadata import PUBLIC
+from alcove.api.compat.e2b.relaying import opens_ports
+from alcove.api.compat.e2b.routing import Target
+from alcove.core import envd
+from alcove.core.agent import Reach
+from alcove.core.app import Core
+from alcove.http.context import context_of
+from alcove.http.problem import HttpError
+from alcove.http.relay import relay
+from alcove.http.relay_headers import Inward, inward
+from alcove.model.errors import AlcoveError, Conflict, NotFound, Unavailable
+from alcove.model.workspace import Phase
+
+_STAYS: Final = frozenset({b"x-access-token", b"x-api-key"})
+
+
+async def serve(core: Core, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    """One request, or one WebSocket, to an app in the sandbox."""
+    try:
+        await _serve(core, target, scope, receive, send)
+    except (AlcoveError, HttpError) as error:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await response_for(error, scope)(scope, receive, send)
+
+
+async def _serve(core: Core, target: Target, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = Headers(scope=scope)
+    shown = opens_ports(core, target.sandbox, headers)
+    context = context_of(scope)
+    try:
+        entry = await envd.enter(
+            core, target.sandbox, address=context.address, request_id=context.request_id
+        )
+    except NotFound:
+        entry = None
+    if not shown and (entry is None or entry.workspace.labels.get(PUBLIC) != "true"):
+        said = "this sandbox is private: send its traffic token as e2b-traffic-access-token"
+        raise HttpError(401, said)
+    if entry is None or entry.workspace.phase is not Phase.RUNNING:
+        raise SandboxGone(target.sandbox)
+    core.journal.used(entry.workspace.id, core.clock())
+    told = Inward(
+        host=headers.get("host", "localhost").encode("latin-1"),
+        strip=_STAYS,
+        prefix=target.prefix,
+    )
+    query = bytes(scope.get("query_string", b"")).decode("latin-1")
+    path = _raw(scope, target) + (f"?{query}" if query else "")
+    try:
+        reach = Reach.of(entry.workspace)
+        async with core.agents.stream(reach, f"port={target.port}") as stream:
+            await relay(stream, scope, receive, send, path=path, headers=inward(scope, told))
+    except (Unavailable, Conflict) as error:
+        raise PortClosed(target.sandbox, target.port) from error
+
+
+def _raw(scope: Scope, target: Target) -> str:
+    """The path as it was written; what we decoded must not be encoded anew in another way."""
+    raw: bytes = scope.get("raw_path") or str(scope["path"]).encode()
+    text = raw.decode("latin-1").partition("?")[0]
+    before = f"{scope.get('root_path', '')}{target.prefix}"
+    return (text[len(before) :] if text.startswith(before) else text) or "/"
