@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from alcove.api.app import ROUTERS
 from alcove.api.openapi import api_routes, need_of
-from alcove.core import users
+from alcove.core import snapshots, users
 from alcove.core.users import UserChanges
 from alcove.model.access import Actor, Permission
 from alcove.store import tokens
@@ -45,6 +45,12 @@ class Row:
 
 async def workspace(api: Served, owner: Actor) -> str:
     return (await api.workspace(owner)).id
+
+
+async def snapshot(api: Served, owner: Actor) -> str:
+    made = await api.workspace(owner)
+    await api.world.settle()
+    return (await snapshots.take(api.core, ROOT, made.id)).id
 
 
 async def token(api: Served, owner: Actor) -> str:
@@ -98,6 +104,15 @@ ROWS: dict[str, Row] = {
     f"GET {W}/files/list": Row(**CHANGE),
     f"GET {W}/archive": Row(**CHANGE),
     f"PUT {W}/archive": Row(**CHANGE, **TAR),
+    f"POST {W}/snapshot": Row(**CHANGE, body={}),
+    f"POST {W}/fork": Row(**CHANGE, body={}),
+    "GET /api/v2/snapshots": Row(own=(YES, YES, YES, YES), bound=YES),
+    "GET /api/v2/snapshots/{snapshot}": Row(
+        own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, YES), subject=snapshot
+    ),
+    "DELETE /api/v2/snapshots/{snapshot}": Row(
+        own=(YES, YES, YES, NO), other=(YES, YES, HIDDEN, NO), subject=snapshot
+    ),
     "GET /api/v2/events": Row(own=(YES, YES, YES, YES), bound=YES),
     "GET /api/v2/templates": Row(**ANYONE),
     "POST /api/v2/templates": Row(**ADMINS, **JSON),

@@ -10,75 +10,26 @@ from typing import Final
 
 import anyio
 
-from alcove.core import access, beginnings
+from alcove.core import access
 from alcove.core.app import Core
-from alcove.core.bus import RECONCILE, workspace_topic
-from alcove.core.intents import ask, event, is_settled
-from alcove.core.making import made
-from alcove.core.names import made_up_name
+from alcove.core.bus import workspace_topic
+from alcove.core.creation import create as create
+from alcove.core.intents import ask, is_settled
 from alcove.core.pages import Page, PageRequest, position_cursor, read_position
 from alcove.core.revisions import update as update
 from alcove.drivers.base import Pausable
 from alcove.model.access import Actor, Permission, allows
-from alcove.model.errors import Conflict, Denied, NotFound, QuotaExceeded, Unsupported
+from alcove.model.errors import Conflict, Unsupported
 from alcove.model.event import EventKind
-from alcove.model.identity import User
-from alcove.model.template import TemplateVersion
-from alcove.model.units import format_duration
 from alcove.model.workspace import Desired, Phase, Workspace
-from alcove.store import events, templates, users, workspaces
-from alcove.store.db import Tx
+from alcove.store import users, workspaces
 from alcove.store.workspaces import Position, WorkspaceFilters
-from alcove.wire.workspaces import NewWorkspace
 
 log = logging.getLogger(__name__)
 
-NAME_TRIES: Final = 5
 WAIT_MAX_S: Final = 600.0
 WAIT_POLL_S: Final = 1.0
 """Another server may be the one that makes it true."""
-
-
-async def create(core: Core, actor: Actor, request: NewWorkspace) -> Workspace:
-    """Write down a new workspace that is to run.
-
-    Raises Invalid (fields), Unsupported, QuotaExceeded, Conflict (the name is taken), NotFound
-    (the template, the owner) and Denied.
-    """
-    async with core.db.read() as tx:
-        owner = await _owner(tx, actor, request)
-        beginning = None
-        if request.snapshot is not None:
-            beginning = await beginnings.begin(tx, request, owner=owner.id)
-            version, request = beginning.version, beginning.request
-        else:
-            version = await _version(tx, request)
-    if not allows(actor, Permission.WORKSPACE_CREATE, owner=owner.id):
-        raise Denied(f"{actor.name} may not create workspaces for {owner.name}")
-    capabilities = await core.capabilities()
-    tries = 1 if request.name else NAME_TRIES
-    while True:
-        tries -= 1
-        name = request.name or made_up_name()
-        workspace = made(
-            request,
-            version,
-            beginning=beginning,
-            name=name,
-            owner=owner,
-            settings=core.settings,
-            capabilities=capabilities,
-            driver=core.driver.name,
-            now=core.clock(),
-        )
-        try:
-            await _insert(core, actor, workspace, request)
-        except Conflict:
-            if not tries:
-                raise
-        else:
-            core.bus.wake(RECONCILE)
-            return workspace
 
 
 async def get(core: Core, actor: Actor, ref: str) -> Workspace:
@@ -194,63 +145,15 @@ async def wait(core: Core, actor: Actor, ref: str, *, timeout_s: float) -> Works
     return found
 
 
-async def _owner(tx: Tx, actor: Actor, request: NewWorkspace) -> User:
-    if request.owner is None or request.owner == actor.name:
-        found = await users.get(tx, actor.id)
-    elif allows(actor, Permission.USER_READ):
-        found = await users.by_name(tx, request.owner)
-    else:
-        found = None
-    if found is None:
-        raise NotFound(f"there is no user {request.owner or actor.name!r}")
-    if found.disabled:
-        raise Conflict(f"user {found.name} is disabled and gets no new workspaces")
-    return found
-
-
-async def _version(tx: Tx, request: NewWorkspace) -> TemplateVersion:
-    name = request.template or request.template_id or ""
-    if request.template_version is None:
-        for active in await templates.active_versions(tx, [name]):
-            return active
-        number = None
-    else:
-        number = request.template_version
-        found = await templates.version(tx, name, number)
-        if found is not None:
-            return found
-    template = await templates.get(tx, name)
-    if template is None:
-        raise NotFound(f"there is no template {name!r}")
-    if number is None:
-        raise Conflict(f"template {name!r} has no promoted version yet; promote one")
-    raise NotFound(f"template {name!r} has no version {number}; latest is {template.latest}")
-
-
-async def _insert(core: Core, actor: Actor, workspace: Workspace, request: NewWorkspace) -> None:
-    most = core.settings.workspaces_max_per_user
-    ttl_s = workspace.lifetime.ttl_s
-    told: dict[str, object] = {
-        "template": workspace.template,
-        "template_version": workspace.template_version,
-        "kind": workspace.kind,
-        "isolation": workspace.spec.isolation,
-        "network": workspace.spec.network,
-        "ephemeral": workspace.spec.ephemeral,
-        "repo": workspace.repo,
-        "branch": workspace.branch,
-        "ttl": None if ttl_s is None else format_duration(ttl_s),
-    }
-    if workspace.spec.snapshot is not None:
-        told["snapshot"] = workspace.spec.snapshot
-    # What is asked for later in a change is rendered from this; a field left out stays so.
-    asked = request.model_dump_json(exclude_unset=True)
-    async with core.db.transaction() as tx:
-        if await workspaces.count_live(tx, owner=workspace.owner) >= most:
-            raise QuotaExceeded(f"the limit is {most} workspaces per user; delete one first")
-        await workspaces.add(tx, workspace, request=asked)
-        created = event(EventKind.WORKSPACE_CREATED, actor, workspace, told)
-        await events.append(tx, workspace.created_at, created)
+async def wait_all(
+    core: Core, actor: Actor, refs: Sequence[str], *, timeout_s: float
+) -> list[Workspace]:
+    """All of them, once each is what is wanted or has failed, or when the time is over."""
+    deadline = anyio.current_time() + timeout_s
+    return [
+        await wait(core, actor, ref, timeout_s=max(0.0, deadline - anyio.current_time()))
+        for ref in refs
+    ]
 
 
 def _visible(actor: Actor, filters: WorkspaceFilters) -> WorkspaceFilters | None:
