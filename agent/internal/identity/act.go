@@ -13,7 +13,7 @@ import (
 
 // Act runs work on a thread whose file system rights are the user's, and returns its error.
 //
-// setfsuid(2) makes the kernel check every path as that user and takes the file capabilities out of the
+// setfsuid(2), or what stands for it, makes the kernel check every path as that user and takes the file capabilities out of the
 // thread's effective set, so that no race over symbolic links can give more than the user has. Work must
 // not start goroutines that open files: the rights belong to the thread.
 func (u User) Act(work func() error) error {
@@ -68,22 +68,43 @@ func assume(u User) error {
 	if err := setThreadGroups(u.Groups); err != nil && GroupsAllowed() {
 		return fmt.Errorf("setgroups: %w", err)
 	}
+	return setFileIDs(u.UID, u.GID)
+}
+
+func restore() error {
+	if err := setFileIDs(0, 0); err != nil {
+		return err
+	}
+	return setThreadGroups(nil)
+}
+
+// setFileIDs changes whom this thread's paths are checked as. gVisor has no setfsuid: there the effective ids
+// are changed, which the file system's follow, and the real and saved ones stay root's for the way back.
+func setFileIDs(uid, gid uint32) error {
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(uid), 0, 0); errno == syscall.ENOSYS {
+		return setEffectiveIDs(uid, gid)
+	}
 	// The old value is returned even when nothing was changed, so ask again to be sure.
-	setfsid(syscall.SYS_SETFSGID, u.GID)
-	setfsid(syscall.SYS_SETFSUID, u.UID)
-	if setfsid(syscall.SYS_SETFSGID, u.GID) != u.GID || setfsid(syscall.SYS_SETFSUID, u.UID) != u.UID {
+	setfsid(syscall.SYS_SETFSGID, gid)
+	if setfsid(syscall.SYS_SETFSGID, gid) != gid || setfsid(syscall.SYS_SETFSUID, uid) != uid {
 		return fmt.Errorf("setfsuid: %w", syscall.EPERM)
 	}
 	return nil
 }
 
-func restore() error {
-	setfsid(syscall.SYS_SETFSUID, 0)
-	setfsid(syscall.SYS_SETFSGID, 0)
-	if setfsid(syscall.SYS_SETFSUID, 0) != 0 || setfsid(syscall.SYS_SETFSGID, 0) != 0 {
-		return syscall.EPERM
+func setEffectiveIDs(uid, gid uint32) error {
+	const keep = ^uintptr(0)
+	// The group while the user is root, on the way there and on the way back.
+	steps := []struct{ call, id uintptr }{{syscall.SYS_SETRESGID, uintptr(gid)}, {syscall.SYS_SETRESUID, uintptr(uid)}}
+	if uid == 0 {
+		steps[0], steps[1] = steps[1], steps[0]
 	}
-	return setThreadGroups(nil)
+	for _, step := range steps {
+		if _, _, errno := syscall.RawSyscall(step.call, keep, step.id, keep); errno != 0 {
+			return fmt.Errorf("change the effective ids: %w", errno)
+		}
+	}
+	return nil
 }
 
 func setfsid(call uintptr, id uint32) uint32 {
