@@ -23,6 +23,16 @@ WORK = {
         node -e 'if (!require("is-number")(7)) process.exit(1)'
         echo done-with-node
     """,
+    "code-interpreter": """
+        code='
+        import matplotlib.pyplot as plt, pandas as pd
+        plt.bar(["a"], [3]); plt.show()
+        pd.DataFrame({"n": [6 * 7]})'
+        jq -n --arg code "$code" '{$code}' | curl -fsS -d @- http://127.0.0.1:49999/execute > lines
+        jq -e 'select(.chart.type == "bar" and .png != null)' lines >/dev/null
+        jq -e 'select(.is_main_result and .data.n == [42])' lines >/dev/null
+        echo done-with-code-interpreter
+    """,
     "go": """
         mkdir p && cd p && go mod init example.com/p 2>/dev/null
         printf 'package main\\nfunc main() { println(21 * 2) }\\n' > main.go

@@ -17,7 +17,7 @@ from alcove.recipes.render import RenderRequest, render
 from alcove.recipes.schema import schema
 
 CATALOG = Path(__file__).parents[2] / "templates"
-NAMES = ("ai-agent-sandbox", "base", "go", "node", "python")
+NAMES = ("ai-agent-sandbox", "base", "code-interpreter", "go", "node", "python")
 
 
 def files(name: str) -> dict[str, bytes]:
@@ -62,7 +62,7 @@ def test_every_starter_has_the_packages_of_base(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_the_agents_starter_is_closed(name: str) -> None:
+def test_only_the_agents_starters_are_closed(name: str) -> None:
     found = starter(name)
     closed = (found.kind, found.root, found.network, found.lifecycle.ephemeral) == (
         Kind.AGENT,
@@ -70,7 +70,7 @@ def test_only_the_agents_starter_is_closed(name: str) -> None:
         NetworkMode.NONE,
         True,
     )
-    assert closed == (name == "ai-agent-sandbox")
+    assert closed == (name in {"ai-agent-sandbox", "code-interpreter"})
     assert found.isolation is Isolation.CONTAINER
 
 
