@@ -32,6 +32,7 @@ from alcove.core.bus import EVENTS
 from alcove.drivers.base import Driver
 from alcove.drivers.fake import FakeDriver
 from alcove.http.listener import HttpServer, http_server
+from alcove.mcp import endpoint as mcp
 from alcove.model.errors import AlcoveError, Invalid
 from alcove.store.db import Database
 from alcove.store.migrate import migrate
@@ -110,7 +111,7 @@ async def _serve(settings: Settings, driver: Driver, listener: socket.socket) ->
         db=db,
     )
     await users.ensure_first(core)
-    server = http_server(create_app(core, pages=PAGES))
+    server = http_server(create_app(core, pages=(*PAGES, mcp.routes())))
     try:
         async with anyio.create_task_group() as tasks:
             for name, loop in loops(core).items():

@@ -19,6 +19,7 @@ from alcove.core.app import Core
 from alcove.core.proofs import Secret, SecretKind, new_secret
 from alcove.drivers.fake import FakeDriver
 from alcove.http.listener import HttpServer, http_server
+from alcove.mcp import endpoint as mcp
 from alcove.model.access import Actor, Permission, Role
 from alcove.model.identity import Token, User
 from alcove.model.workspace import UserId, Workspace, WorkspaceId
@@ -107,7 +108,7 @@ async def served(
     async with db.transaction() as tx:
         for actor in (MAX, EVE, BOT):
             await users.add(tx, user_of(actor), password_hash=None)
-    found = Served(World(core, clock, made), create_app(core, pages=PAGES))
+    found = Served(World(core, clock, made), create_app(core, pages=(*PAGES, mcp.routes())))
     try:
         yield found
     finally:

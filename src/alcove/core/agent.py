@@ -91,6 +91,8 @@ class Call:
     """Columns and rows."""
     tag: str | None = None
     detach: bool = False
+    shown: Sequence[str] = ()
+    """What events tell instead of the command, where that is wrapped in a script of ours."""
 
     def body(self) -> Mapping[str, Any]:
         said: dict[str, Any] = {"cmd": self.command[0], "args": list(self.command[1:])}

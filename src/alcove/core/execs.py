@@ -170,7 +170,12 @@ class _Telling:
     async def end(self) -> None:
         self._core.running.remove(self._running)
         detail: dict[str, object] = {}
-        if self._exit is None:
+        kind = EventKind.EXEC_FINISHED
+        if self._exit is None and self._call.detach:
+            # Nobody waits for it: that it began is all that will be told.
+            kind = EventKind.EXEC_STARTED
+            detail |= {"detached": True, "tag": self._call.tag}
+        elif self._exit is None:
             took = (time.monotonic() - self._started) * 1000
             detail |= {"ended": "the caller went away", "duration_ms": round(took, 1)}
         else:
@@ -181,13 +186,13 @@ class _Telling:
             if self._exit.signal:
                 detail["signal"] = self._exit.signal
         with anyio.CancelScope(shield=True):
-            await self._core.journal.record(self._event(EventKind.EXEC_FINISHED, detail))
+            await self._core.journal.record(self._event(kind, detail))
         self._core.journal.used(self._workspace.id, self._core.clock())
 
     def _event(self, kind: EventKind, detail: dict[str, object]) -> NewEvent:
         asked: dict[str, object] = {
             "name": self._workspace.name,
-            "command": told(self._call.command),
+            "command": told(self._call.shown or self._call.command),
         }
         for name in ("cwd", "user"):
             if value := getattr(self._call, name):
