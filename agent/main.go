@@ -75,7 +75,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen(settings.Listen, settings.DoorProof, agent.guard)
+	listener, err := server.Listen(settings.Listen, os.Stdin, agent.guard)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,6 @@ func (r Root) String() string {
 // Config is everything that is known when the agent starts.
 type Config struct {
 	Listen      string
-	DoorProof   string // what the agent shows where it connects instead of listening
 	ControlHash []byte // SHA-256 of the control key; nil means that nobody is the control plane
 	User        string
 	Workdir     string
@@ -43,10 +42,9 @@ type Config struct {
 // Load reads the configuration through getenv (os.Getenv, or a map in tests).
 func Load(getenv func(string) string) (Config, error) {
 	config := Config{
-		Listen:    getenv("ALCOVE_LISTEN"),
-		DoorProof: getenv("ALCOVE_DOOR_PROOF"),
-		User:      getenv("ALCOVE_USER"),
-		Workdir:   getenv("ALCOVE_WORKDIR"),
+		Listen:  getenv("ALCOVE_LISTEN"),
+		User:    getenv("ALCOVE_USER"),
+		Workdir: getenv("ALCOVE_WORKDIR"),
 	}
 	if config.Listen == "" {
 		return Config{}, fmt.Errorf("ALCOVE_LISTEN is not set: give fd:3, dial:/directory, unix:/path or tcp:address:port")

@@ -26,6 +26,8 @@ const (
 	retryMin   = 5 * time.Millisecond
 	retryMax   = 250 * time.Millisecond
 	stateMax   = 4 << 10
+	// checkpoints is gVisor's file that can be read from when a checkpoint was made or restored since it was opened.
+	checkpoints = "/proc/gvisor/checkpoint"
 )
 
 // Door makes connections to the socket in Directory. It is a net.Listener: what it accepts has been taken.
@@ -38,6 +40,8 @@ type Door struct {
 	taken chan net.Conn
 	ended chan struct{}
 	once  sync.Once
+	mu    sync.Mutex
+	open  map[*connection]struct{}
 }
 
 // state is door.json.
@@ -50,9 +54,12 @@ type state struct {
 // Open begins to connect.
 func Open(directory, proof string, told func(controlHash []byte)) (*Door, error) {
 	if len(proof) < 32 {
-		return nil, fmt.Errorf("ALCOVE_DOOR_PROOF has %d characters: it must have 32 at least", len(proof))
+		return nil, fmt.Errorf("the proof for the door has %d characters: it must have 32 at least", len(proof))
 	}
-	d := &Door{directory: directory, proof: []byte(proof + "\n"), told: told, taken: make(chan net.Conn), ended: make(chan struct{})}
+	d := &Door{directory: directory, proof: []byte(proof + "\n"), told: told, taken: make(chan net.Conn), ended: make(chan struct{}), open: map[*connection]struct{}{}}
+	if file, err := os.Open(checkpoints); err == nil {
+		go d.watch(file)
+	}
 	for range waitingMax {
 		go d.keep()
 	}
@@ -82,14 +89,14 @@ func (d *Door) socket() string { return filepath.Join(d.directory, "door.sock") 
 
 // keep holds one connection that waits, for as long as the door is open.
 func (d *Door) keep() {
-	retry := retryMin
+	retry := time.Duration(0)
 	for {
 		conn, err := d.connect()
 		if err == nil {
 			err = awaitInput(conn)
 		}
 		if err == nil {
-			retry = retryMin
+			retry = 0
 			select {
 			case d.taken <- conn:
 			case <-d.ended:
@@ -103,7 +110,7 @@ func (d *Door) keep() {
 		}
 		select {
 		case <-time.After(retry):
-			retry = min(2*retry, retryMax)
+			retry = min(max(2*retry, retryMin), retryMax)
 		case <-d.ended:
 			return
 		}
@@ -124,7 +131,44 @@ func (d *Door) connect() (*connection, error) {
 		return nil, err
 	}
 	d.told(hash)
-	return &connection{UnixConn: conn, door: d, epoch: now.Epoch}, nil
+	c := &connection{UnixConn: conn, door: d, epoch: now.Epoch}
+	d.mu.Lock()
+	d.open[c] = struct{}{}
+	d.mu.Unlock()
+	return c, nil
+}
+
+// watch closes what a checkpoint cut: whoever waits on such a connection would not be told otherwise.
+func (d *Door) watch(file *os.File) {
+	for {
+		_, err := file.Read(make([]byte, 16))
+		file.Close()
+		// Before the look, so that no later checkpoint is missed.
+		next, failed := os.Open(checkpoints)
+		if err == nil {
+			d.forgetFormer()
+		}
+		if err != nil || failed != nil {
+			return
+		}
+		file = next
+	}
+}
+
+// forgetFormer closes the connections of former epochs.
+func (d *Door) forgetFormer() {
+	now, _, err := d.read()
+	d.mu.Lock()
+	var former []*connection
+	for c := range d.open {
+		if err != nil || c.epoch != now.Epoch {
+			former = append(former, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range former {
+		c.Close()
+	}
 }
 
 func (d *Door) read() (state, []byte, error) {
@@ -151,6 +195,13 @@ type connection struct {
 	*net.UnixConn
 	door  *Door
 	epoch string
+}
+
+func (c *connection) Close() error {
+	c.door.mu.Lock()
+	delete(c.door.open, c)
+	c.door.mu.Unlock()
+	return c.UnixConn.Close()
 }
 
 type key struct{}

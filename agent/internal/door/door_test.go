@@ -151,3 +151,30 @@ func TestAShortProofIsRefused(t *testing.T) {
 		t.Fatal("a door was opened with a proof that can be guessed")
 	}
 }
+
+func TestOnlyConnectionsOfFormerEpochsAreClosed(t *testing.T) {
+	o := open(t)
+	door, err := Open(o.directory, proof, func([]byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	former := make([]net.Conn, waitingMax)
+	for i := range former {
+		former[i], _ = o.take()
+	}
+	o.write("a", "second")
+	door.forgetFormer()
+	for _, conn := range former {
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("a connection of the first epoch is open (%v)", err)
+		}
+	}
+	later, reader := o.take()
+	door.forgetFormer()
+	_ = later.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := reader.ReadByte(); err == io.EOF {
+		t.Fatal("a connection of the second epoch was closed")
+	}
+}

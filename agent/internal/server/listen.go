@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -10,13 +11,20 @@ import (
 	"alcove.dev/agent/internal/door"
 )
 
+const proofMax = 1 << 10
+
 // Listen opens what ALCOVE_LISTEN names: fd:3, dial:/directory, unix:/path or tcp:address:port. With dial: the
-// agent shows proof, and guard is told of the control key's digest whenever it is another one.
-func Listen(where, proof string, guard *Guard) (net.Listener, error) {
+// proof that the agent shows there is what stdin holds, and guard is told of the control key's digest again and again.
+func Listen(where string, stdin io.Reader, guard *Guard) (net.Listener, error) {
 	kind, rest, _ := strings.Cut(where, ":")
 	switch kind {
 	case "dial":
-		return door.Open(rest, proof, guard.SetControlHash)
+		// Not from the environment: gVisor shows everybody inside what a container was started with.
+		proof, err := io.ReadAll(io.LimitReader(stdin, proofMax))
+		if err != nil {
+			return nil, fmt.Errorf("read the proof from standard input: %w", err)
+		}
+		return door.Open(rest, strings.TrimSpace(string(proof)), guard.SetControlHash)
 	case "fd":
 		fd, err := strconv.Atoi(rest)
 		if err != nil || fd < 3 {
