@@ -8,6 +8,7 @@ from alcove.clock import Clock, system_clock
 from alcove.config import Settings
 from alcove.core.agent import Agents
 from alcove.core.bus import EVENTS, RECONCILE, Bus
+from alcove.core.catalog import Catalog
 from alcove.core.doors import Doors
 from alcove.core.gate import Gate
 from alcove.core.journal import Journal
@@ -52,6 +53,7 @@ class Core:
     usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
     """The last sample of what each used, on the server that keeps the timers."""
     gate: Gate = field(default_factory=Gate)
+    catalog: Catalog = field(default_factory=Catalog)
     doors: Doors = field(default_factory=Doors)
 
     @classmethod

@@ -13,7 +13,7 @@ import anyio
 
 from alcove.core.rates import Rates
 from alcove.model.errors import TooMany
-from alcove.model.identity import Credential, CredentialKind
+from alcove.model.identity import Credential, CredentialKind, User
 from alcove.model.workspace import UserId
 
 CACHE_S: Final = 0.8
@@ -65,6 +65,14 @@ class Gate:
         self._seen.move_to_end(key)
         if len(self._seen) > ENTRIES_MAX:
             self._seen.popitem(last=False)
+
+    def user_of(self, id: str, *, now: datetime) -> User | None:
+        """Whose credential this is, if it was looked up a moment ago."""
+        for kind in CredentialKind:
+            known, credential = self.recall(kind, id, now=now)
+            if known and credential is not None:
+                return credential.user
+        return None
 
     def forget(self, id: str) -> None:
         """It was revoked here."""

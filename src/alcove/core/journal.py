@@ -1,4 +1,4 @@
-"""Events and last uses that are written a moment after the answer is sent.
+"""Events, last uses and finished claims that are written a moment after the answer is sent.
 
 For what is frequent and changes nothing else (an exec, a file read): its event must not cost the
 caller a transaction. The queue is bounded; when it is full, `record` waits, so that nothing is
@@ -17,7 +17,8 @@ import anyio
 from alcove.model.errors import Unavailable
 from alcove.model.event import NewEvent
 from alcove.model.workspace import WorkspaceId
-from alcove.store import events, workspaces
+from alcove.store import events, pools, workspaces
+from alcove.store.pools import Given
 
 if TYPE_CHECKING:
     from alcove.core.app import Core
@@ -39,6 +40,7 @@ class Journal:
     def __init__(self) -> None:
         self._waiting: list[NewEvent] = []
         self._used: dict[WorkspaceId, datetime] = {}
+        self._given: dict[WorkspaceId, Given] = {}
         self._written: dict[WorkspaceId, datetime] = {}
         self._work = anyio.Event()
         self._room = anyio.Event()
@@ -62,6 +64,12 @@ class Journal:
             self._used[workspace] = at
             self._work.set()
 
+    def given(self, one: Given) -> None:
+        """Note that a claimed workspace is its owner's. If this is lost, the reconciler finds
+        out by telling its agent once more."""
+        self._given[one.id] = one
+        self._work.set()
+
     async def run(self, core: "Core") -> None:
         """Write until cancelled, and then what is left."""
         try:
@@ -80,7 +88,7 @@ class Journal:
     async def flush(self, core: "Core") -> None:
         """Write all that waits now."""
         self._work = anyio.Event()
-        while self._waiting or self._used:
+        while self._waiting or self._used or self._given:
             batch = self._waiting[:BATCH_MAX]
             await self._write(core, batch)
             del self._waiting[: len(batch)]
@@ -99,12 +107,16 @@ class Journal:
                 return
 
     async def _write(self, core: "Core", batch: Sequence[NewEvent]) -> None:
-        used, now = dict(self._used), core.clock()
+        used, given, now = dict(self._used), dict(self._given), core.clock()
         async with core.db.transaction() as tx:
+            if given:
+                await pools.confirm(tx, given.values())
             if used:
                 await workspaces.touch(tx, used)
             if batch:
                 await events.append(tx, now, *batch)
+        for id in given:
+            self._given.pop(id, None)
         for id, at in used.items():
             if self._used.get(id) == at:
                 del self._used[id]

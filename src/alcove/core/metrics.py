@@ -5,7 +5,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from alcove.model.workspace import Phase
+from alcove.model.workspace import Isolation, Phase
 
 _PROVISION: Final = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 _VERBS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 45)
@@ -26,6 +26,10 @@ class Metrics:
     decisions: Counter = field(init=False)
     orphans: Counter = field(init=False)
     journal_waiting: Gauge = field(init=False)
+    pool_ready: Gauge = field(init=False)
+    pool_wanted: Gauge = field(init=False)
+    pool_claims: Counter = field(init=False)
+    pool_misses: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         made = {
@@ -79,8 +83,40 @@ class Metrics:
                 registry=self.registry,
             ),
         }
+        of_pool = ["template", "isolation"]
+        made |= {
+            "pool_ready": Gauge(
+                "alcove_pool_ready",
+                "Members of a pool that may be claimed; from the server that keeps the pools.",
+                of_pool,
+                registry=self.registry,
+            ),
+            "pool_wanted": Gauge(
+                "alcove_pool_wanted",
+                "Members that a pool is to have now; from the server that keeps the pools.",
+                of_pool,
+                registry=self.registry,
+            ),
+            "pool_claims": Counter(
+                "alcove_pool_claims_total",
+                "Workspaces that came from a pool.",
+                of_pool,
+                registry=self.registry,
+            ),
+            "pool_misses": Counter(
+                "alcove_pool_misses_total",
+                "Workspaces that started cold because their pool was empty.",
+                of_pool,
+                registry=self.registry,
+            ),
+        }
         for name, metric in made.items():
             object.__setattr__(self, name, metric)
+
+    def pool_asked(self, template: str, isolation: Isolation, *, claimed: bool) -> None:
+        """Somebody wanted a workspace from this pool, and got one or not."""
+        counter = self.pool_claims if claimed else self.pool_misses
+        counter.labels(template=template, isolation=isolation.value).inc()
 
     def render(self, phases: dict[Phase, int]) -> bytes:
         """The text form; `phases` is counted when it is asked for."""

@@ -11,6 +11,7 @@ import anyio
 from alcove.core import access
 from alcove.core.app import Core
 from alcove.core.bus import TIMERS
+from alcove.core.deciding import decided
 from alcove.core.pages import Page, PageRequest, read_cursor, write_cursor
 from alcove.core.rendering import rendered
 from alcove.drivers.base import ImageBuilder
@@ -101,6 +102,7 @@ async def push(
             news.append(_event(EventKind.TEMPLATE_PROMOTED, actor, recipe.name, told))
         if news:
             await events.append(tx, now, *news)
+    core.catalog.forget(recipe.name)
     core.bus.wake(TIMERS)
     return Pushed(latest, active, warnings, fresh=not same)
 
@@ -121,6 +123,7 @@ async def promote(core: Core, actor: Actor, name: str, number: int) -> CatalogEn
             told = {"version": number, "before": template.active}
             promoted = _event(EventKind.TEMPLATE_PROMOTED, actor, name, told)
             await events.append(tx, now, promoted)
+    core.catalog.forget(name)
     core.bus.wake(TIMERS)
     return CatalogEntry(replace(template, active=number, updated_at=now), version)
 
@@ -208,8 +211,14 @@ async def render_dry(
         created_at=core.clock(),
     )
     asked = request.name or "dry-run"
-    return chosen, rendered(
-        chosen.recipe, request, name=asked, owner=nobody, settings=core.settings
+    made = rendered(chosen.recipe, request, name=asked, owner=nobody, settings=core.settings)
+    return chosen, decided(
+        actor,
+        chosen.recipe,
+        made,
+        asked=request.isolation,
+        settings=core.settings,
+        capabilities=await core.capabilities(),
     )
 
 

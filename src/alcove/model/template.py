@@ -10,10 +10,13 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from alcove.model.image import Image
+from alcove.model.pool import NO_POOL, PoolSettings
 from alcove.model.workspace import (
     Isolation,
     Kind,
     NetworkMode,
+    OnExpiry,
+    OnIdle,
     Resources,
     RootMode,
     Script,
@@ -81,6 +84,10 @@ class LifecycleDefaults:
     runtime_max_s: int | None
     unused_delete_s: int | None
     ephemeral: bool
+    on_expiry: OnExpiry = OnExpiry.DELETE
+    on_idle: OnIdle = OnIdle.STOP
+    auto_resume: bool | None = None
+    """None: where it is paused by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ class Recipe:
     user: str
     root: RootMode
     isolation: Isolation
+    """What a workspace gets that asks for none."""
     resources: Resources
     ceilings: Ceilings
     parameters: tuple[Parameter, ...]
@@ -104,8 +112,14 @@ class Recipe:
     scripts: tuple[Script, ...]
     lifecycle: LifecycleDefaults
     network: NetworkMode
+    pool: PoolSettings = NO_POOL
+    """Unless an operator sets another."""
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     """Path to text: written once, before the first start-up step."""
+    isolation_given: bool = True
+    """Whether the template says `isolation`, or left it to the installation."""
+    isolation_min: Isolation | None = None
+    """The least that one may ask for; None: `isolation`, if that is given."""
 
 
 @dataclass(frozen=True, slots=True)

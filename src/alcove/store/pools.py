@@ -136,6 +136,22 @@ async def confirm(tx: Tx, given: Collection[Given]) -> None:
     await tx.execute(_CONFIRM, rows)
 
 
+async def not_given(tx: Tx, id: WorkspaceId, *, boot: str | None, now: datetime) -> bool:
+    """Write down that it is being made again, unless that is done, or it was given after all."""
+    back = (
+        update(workspaces)
+        .where(
+            _W.id == id,
+            _W.boot == boot,
+            _W.started_at.is_(None),
+            _W.phase == Phase.RUNNING,
+        )
+        .values(phase=Phase.PROVISIONING, check_at=now, lease_token=None, lease_expires_at=None)
+        .returning(_W.id)
+    )
+    return (await tx.execute(back)).one_or_none() is not None
+
+
 async def members(tx: Tx, *, specs: Mapping[str, Spec]) -> Sequence[Member]:
     """All that are not on their way out. `specs`: what those of a pool are to be made of."""
     fits = {pool: dump_spec(spec) for pool, spec in specs.items()}
