@@ -12,6 +12,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from alcove.model.errors import FieldError, Invalid
+from alcove.model.units import parse_duration
+from alcove.model.workspace import Isolation
 
 DATA_DIR: Final = Path("/var/lib/alcove")
 
@@ -158,6 +160,7 @@ def load(
             settings = replace(settings, **{name: _coerce(value, like=known[name])})
         except ValueError as error:
             errors.append(FieldError(name, str(error)))
+    errors += _meanings(settings)
     if errors:
         said = "; ".join(f"{e.field}: {e.message}" for e in errors)
         raise Invalid(f"settings: {said}", errors)
@@ -173,6 +176,20 @@ def client(environ: Mapping[str, str] | None = None) -> ClientSettings:
         config_dir=home / "alcove",
         term=environ.get("TERM") or "xterm",
     )
+
+
+def _meanings(settings: Settings) -> list[FieldError]:
+    """What a text of these settings must be, beyond being text."""
+    faults: list[FieldError] = []
+    if settings.isolation_min not in [one.value for one in Isolation]:
+        said = f"{settings.isolation_min!r} is not one of {', '.join(Isolation)}"
+        faults.append(FieldError("isolation_min", said))
+    if settings.snapshot_ttl:
+        try:
+            parse_duration(settings.snapshot_ttl)
+        except ValueError as error:
+            faults.append(FieldError("snapshot_ttl", str(error)))
+    return faults
 
 
 def _coerce(value: object, *, like: object) -> object:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from alcove.model.errors import Invalid
 from alcove.model.template import Ceilings, Recipe
-from alcove.model.workspace import Clone, Isolation, Lifetime, NetworkMode, Resources
+from alcove.model.workspace import (
+    Clone,
+    Isolation,
+    Lifetime,
+    NetworkMode,
+    OnExpiry,
+    OnIdle,
+    Resources,
+)
 from alcove.recipes.render import NO_CEILINGS, Rendered, RenderRequest, hostname, render
 from tests.recipes.reading import recipe
 from tests.recipes.test_parameters import JSON
@@ -294,13 +302,25 @@ def test_a_wider_network_than_the_ceilings_is_refused() -> None:
     assert rendered(BARE, network=NetworkMode.NONE).spec.network is NetworkMode.NONE
 
 
-def test_isolation_may_be_stronger_than_the_templates_and_never_weaker() -> None:
+def test_isolation_is_the_requests_or_the_templates() -> None:
     strong = recipe("isolation: gvisor\n")
     assert rendered(BARE, isolation=Isolation.MICROVM).spec.isolation is Isolation.MICROVM
     assert rendered(strong).spec.isolation is Isolation.GVISOR
-    assert refused(strong, isolation=Isolation.CONTAINER) == {
-        "isolation": "container is weaker than gvisor, which the template needs"
-    }
+    # Whether one may ask for less is for the policies.
+    weaker = rendered(strong, isolation=Isolation.CONTAINER)
+    assert weaker.spec.isolation is Isolation.CONTAINER
+
+
+def test_what_ends_a_workspace_may_be_asked_for() -> None:
+    pausing = recipe("lifecycle: {on_expiry: pause, on_idle: pause}\n")
+    assert rendered(BARE).lifetime.auto_resume is False
+    assert rendered(pausing).lifetime.on_expiry is OnExpiry.PAUSE
+    assert rendered(pausing).lifetime.auto_resume is True
+    assert rendered(pausing, auto_resume=False).lifetime.auto_resume is False
+    assert rendered(BARE, on_idle=OnIdle.PAUSE).lifetime.auto_resume is True
+    asked = rendered(pausing, on_expiry=OnExpiry.DELETE, on_idle=OnIdle.STOP, idle_stop_s=60)
+    assert asked.lifetime.auto_resume is False
+    assert asked.lifetime.idle_stop_s == 60
 
 
 @pytest.mark.parametrize(("asked", "ephemeral"), [(None, True), (False, False), (True, True)])

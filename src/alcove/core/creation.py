@@ -21,6 +21,7 @@ from alcove.core.intents import event
 from alcove.core.making import made
 from alcove.core.names import made_up_name
 from alcove.core.outcomes import STARTING, sentence
+from alcove.drivers.base import Capabilities
 from alcove.model.access import SYSTEM, Actor, Permission, allows
 from alcove.model.errors import (
     AlcoveError,
@@ -58,15 +59,15 @@ async def create(core: Core, actor: Actor, request: NewWorkspace) -> Workspace:
     owner = await _owner(core, actor, request)
     if not allows(actor, Permission.WORKSPACE_CREATE, owner=owner.id):
         raise Denied(f"{actor.name} may not create workspaces for {owner.name}")
+    capabilities = await core.capabilities()
     beginning, entry = None, None
     if request.snapshot is not None:
         async with core.db.read() as tx:
             beginning = await beginnings.begin(tx, request, owner=owner.id)
         version, request = beginning.version, beginning.request
     else:
-        entry = await _entry(core, request)
+        entry = await _entry(core, request, capabilities)
         version = entry.version
-    capabilities = await core.capabilities()
     tries = 1 if request.name else NAME_TRIES
     while True:
         tries -= 1
@@ -122,10 +123,14 @@ def as_claimed(workspace: Workspace) -> Workspace:
     )
 
 
-async def _entry(core: Core, request: NewWorkspace) -> Entry:
-    name = request.template or request.template_id or ""
+async def _entry(core: Core, request: NewWorkspace, capabilities: Capabilities) -> Entry:
     return await core.catalog.entry(
-        core.db, core.settings, name, request.template_version, now=core.clock()
+        core.db,
+        request.template or request.template_id or "",
+        request.template_version,
+        settings=core.settings,
+        capabilities=capabilities,
+        now=core.clock(),
     )
 
 

@@ -8,10 +8,12 @@ from datetime import datetime
 
 from alcove.config import Settings
 from alcove.core.beginnings import Beginning, begun
+from alcove.core.deciding import decided
 from alcove.core.intents import ends_at
 from alcove.core.names import new_workspace_id
 from alcove.core.rendering import check_offered, rendered
 from alcove.drivers.base import Capabilities
+from alcove.model.access import Actor
 from alcove.model.identity import User
 from alcove.model.template import TemplateVersion
 from alcove.model.workspace import Desired, Phase, StartedFrom, Workspace
@@ -20,6 +22,7 @@ from alcove.wire.workspaces import NewWorkspace
 
 
 def made(
+    actor: Actor,
     request: NewWorkspace,
     version: TemplateVersion,
     *,
@@ -33,6 +36,14 @@ def made(
 ) -> Workspace:
     """Raises Invalid, Denied and Unsupported. With a `beginning`, `request` is its own."""
     found = rendered(version.recipe, request, name=name, owner=owner, settings=settings)
+    found = decided(
+        actor,
+        version.recipe,
+        found,
+        asked=request.isolation,
+        settings=settings,
+        capabilities=capabilities,
+    )
     if beginning is not None:
         found = begun(beginning, found)
     check_offered(found.spec, capabilities, driver=driver)

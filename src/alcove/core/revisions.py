@@ -10,6 +10,7 @@ from dataclasses import replace
 from alcove.core import access
 from alcove.core.app import Core
 from alcove.core.bus import RECONCILE, workspace_topic
+from alcove.core.deciding import decided
 from alcove.core.intents import ends_at, event
 from alcove.core.outcomes import UPDATE_PENDING
 from alcove.core.rendering import check_offered, rendered
@@ -42,7 +43,7 @@ async def update(core: Core, actor: Actor, ref: str, change: WorkspaceChange) ->
         owner = await users.get(tx, found.owner)
     if version is None or owner is None:
         raise NotFound(f"template {found.template!r} has no version {change.template_version}")
-    revision, told = await _revised(core, found, asked, change, version, owner)
+    revision, told = await _revised(core, actor, found, asked, change, version, owner)
     if not told:
         return found
     now = core.clock()
@@ -58,6 +59,7 @@ async def update(core: Core, actor: Actor, ref: str, change: WorkspaceChange) ->
 
 async def _revised(
     core: Core,
+    actor: Actor,
     found: Workspace,
     asked: NewWorkspace,
     change: WorkspaceChange,
@@ -71,7 +73,7 @@ async def _revised(
     parameters: Mapping[str, object] = found.parameters
     fresh = bool({"parameters", "template_version", "ttl"} & change.model_fields_set)
     if fresh:
-        made = rendered(version.recipe, asked, name=name, owner=owner, settings=core.settings)
+        made = await _rendered(core, actor, found, asked, version, owner, name)
         parameters = made.parameters
         _check_fixed(version.recipe, found, made)
         check_offered(made.spec, await core.capabilities(), driver=core.driver.name)
@@ -94,6 +96,34 @@ async def _revised(
         request=asked.model_dump_json(exclude_unset=True),
     )
     return revision, _told(found, revision, restart=restart)
+
+
+async def _rendered(
+    core: Core,
+    actor: Actor,
+    found: Workspace,
+    asked: NewWorkspace,
+    version: TemplateVersion,
+    owner: User,
+    name: str,
+) -> Rendered:
+    """Another version is decided about anew; otherwise the isolation stays what it is, whatever
+    this installation has learnt to offer since."""
+    settings = core.settings
+    if version.number != found.template_version:
+        made = rendered(version.recipe, asked, name=name, owner=owner, settings=settings)
+        made = decided(
+            actor,
+            version.recipe,
+            made,
+            asked=asked.isolation,
+            settings=settings,
+            capabilities=await core.capabilities(),
+        )
+    else:
+        kept = asked.model_copy(update={"isolation": found.spec.isolation})
+        made = rendered(version.recipe, kept, name=name, owner=owner, settings=settings)
+    return replace(made, spec=replace(made.spec, snapshot=found.spec.snapshot))
 
 
 def _asked(

@@ -149,6 +149,7 @@ async def fork(core: Core, actor: Actor, ref: str, asked: Fork | None = None) ->
         forks: list[Workspace] = []
         for name in names:
             one = made(
+                actor,
                 beginning.request,
                 beginning.version,
                 beginning=beginning,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from alcove.model.image import Image
 
@@ -67,6 +67,15 @@ class Isolation(StrEnum):
     CONTAINER = "container"
     GVISOR = "gvisor"
     MICROVM = "microvm"
+
+
+_STRENGTH: Final = (Isolation.CONTAINER, Isolation.GVISOR, Isolation.MICROVM)
+assert frozenset(_STRENGTH) == frozenset(Isolation)
+
+
+def strength(isolation: Isolation) -> int:
+    """For comparing: the stronger one has the larger number."""
+    return _STRENGTH.index(isolation)
 
 
 class RootMode(StrEnum):

@@ -1,0 +1,26 @@
+"""Policies: one file each, pure, asked in the order of `ALL`. The first denial is the answer;
+what one amends is what the next one sees."""
+
+from typing import Final
+
+from alcove.model.access import Actor, Permission
+from alcove.model.errors import Denied
+from alcove.model.workspace import Spec
+from alcove.policies.isolation_default import isolation_default
+from alcove.policies.isolation_min import isolation_min
+from alcove.policies.verdict import Allow, Amend, Deny, Facts, Policy
+
+ALL: Final[tuple[Policy, ...]] = (isolation_default, isolation_min)
+
+
+def decide(actor: Actor, action: Permission, spec: Spec, facts: Facts) -> Spec:
+    """The Spec as it may be. Raises Denied with the first policy's reason."""
+    for policy in ALL:
+        match policy(actor, action, spec, facts):
+            case Deny(reason):
+                raise Denied(reason)
+            case Amend(amended):
+                spec = amended
+            case Allow():
+                pass
+    return spec

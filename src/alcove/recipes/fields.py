@@ -3,10 +3,18 @@
 Names and bounds only; what they mean together is checked in `native` and `declarations`.
 """
 
+from enum import StrEnum
 from typing import Final
 
 from alcove.model.template import ParameterType
-from alcove.model.workspace import Isolation, Kind, NetworkMode, RootMode
+from alcove.model.workspace import (
+    Isolation,
+    Kind,
+    NetworkMode,
+    OnExpiry,
+    OnIdle,
+    RootMode,
+)
 from alcove.recipes.shape import (
     AnyValue,
     Choice,
@@ -78,7 +86,7 @@ _MARKDOWN: Final = Text(max=16 * 1024, lines=True)
 _VALUE: Final = AnyValue(max=TEXT_MAX)
 
 
-def _enum(kind: type[Isolation] | type[Kind] | type[NetworkMode] | type[RootMode]) -> Choice:
+def _enum(kind: type[StrEnum]) -> Choice:
     return Choice(tuple(member.value for member in kind))
 
 
@@ -171,6 +179,9 @@ LIFECYCLE: Final = _table(
     runtime_max=(OrNever(Duration()), "From each start to the stop; null is no limit."),
     delete_after_unused=(OrNever(Duration()), "Deleted when stopped so long; null is never."),
     ephemeral=(Flag(), "Whether nothing is kept when it stops."),
+    on_expiry=(_enum(OnExpiry), "What happens when the ttl is over; default delete."),
+    on_idle=(_enum(OnIdle), "What happens after idle_stop; default stop."),
+    auto_resume=(Flag(), "Whether use wakes it from a pause; default: if it pauses by itself."),
 )
 
 NETWORK: Final = _table(
@@ -196,7 +207,10 @@ TEMPLATE: Final = Table(
         "image": Field(IMAGE, "Where the root file system comes from; exactly one source.", True),
         "user": Field(USER, "The ordinary user inside; default dev."),
         "root": Field(_enum(RootMode), "What root means inside."),
-        "isolation": Field(_enum(Isolation), "The least that stands between it and the kernel."),
+        "isolation": Field(_enum(Isolation), "What stands between it and the host's kernel."),
+        "isolation_min": Field(
+            _enum(Isolation), "The least that one may ask for; default: isolation."
+        ),
         "resources": Field(RESOURCES, "What a workspace gets unless asked otherwise."),
         "ceilings": Field(CEILINGS, "Nobody gets more, whatever they ask."),
         "parameters": Field(ListOf(PARAMETER, 100), "The questions that it asks."),

@@ -14,8 +14,11 @@ from alcove.model.workspace import (
     Isolation,
     Kind,
     NetworkMode,
+    OnExpiry,
+    OnIdle,
     Resources,
     RootMode,
+    strength,
 )
 from alcove.recipes import declarations, environment
 from alcove.recipes.document import Node, parse
@@ -48,6 +51,7 @@ DEFAULT_LIFECYCLE: Final[Mapping[Kind, LifecycleDefaults]] = {
     ),
 }
 DEFAULT_ROOT: Final = {Kind.HUMAN: RootMode.CONTAINED, Kind.AGENT: RootMode.NONE}
+DEFAULT_ISOLATION: Final = {Kind.HUMAN: Isolation.CONTAINER, Kind.AGENT: Isolation.GVISOR}
 DEFAULT_NETWORK: Final = {Kind.HUMAN: NetworkMode.OPEN, Kind.AGENT: NetworkMode.NONE}
 WIDTH: Final = (NetworkMode.NONE, NetworkMode.ALLOWLIST, NetworkMode.OPEN)
 """Network modes from narrow to wide."""
@@ -96,6 +100,7 @@ def _recipe(
     kind = Kind(raw.get("kind", Kind.HUMAN))
     root = RootMode(raw.get("root", DEFAULT_ROOT[kind]))
     network = NetworkMode(raw.get("network", {}).get("mode", DEFAULT_NETWORK[kind]))
+    isolation, least = _isolation(raw, kind, report)
     name = _name(raw, default_name, report)
     user = _user(raw, report)
     image = _image(raw, user, root, report)
@@ -121,7 +126,9 @@ def _recipe(
         image=image,
         user=user,
         root=root,
-        isolation=Isolation(raw.get("isolation", Isolation.CONTAINER)),
+        isolation=isolation,
+        isolation_given="isolation" in raw,
+        isolation_min=least,
         resources=resources,
         ceilings=ceilings,
         parameters=declared,
@@ -142,6 +149,21 @@ def _name(raw: Part, default_name: str, report: Report) -> str:
         said = f"is missing, and the directory's name {quoted(default_name)} is not {NAME.says}"
         report.error(raw.line(), "name", said)
     return default_name
+
+
+def _isolation(raw: Part, kind: Kind, report: Report) -> tuple[Isolation, Isolation | None]:
+    """What a workspace gets, and the least. Where the template leaves it open, agents get the
+    strongest that needs no virtual machine; the installation decides whether it has it."""
+    least = Isolation(raw["isolation_min"]) if "isolation_min" in raw else None
+    if "isolation" not in raw:
+        default = DEFAULT_ISOLATION[kind]
+        stronger = least is not None and strength(least) > strength(default)
+        return (least if least and stronger else default), least
+    isolation = Isolation(raw["isolation"])
+    if least is not None and strength(isolation) < strength(least):
+        said = f"{isolation} is weaker than isolation_min, {least}"
+        report.error(raw.line("isolation"), "isolation", said)
+    return isolation, least
 
 
 def _user(raw: Part, report: Report) -> str:
@@ -252,6 +274,9 @@ def _lifecycle(raw: Part, kind: Kind, ceilings: Ceilings, report: Report) -> Lif
         runtime_max_s=given.get("runtime_max", default.runtime_max_s),
         unused_delete_s=given.get("delete_after_unused", default.unused_delete_s),
         ephemeral=given.get("ephemeral", default.ephemeral),
+        on_expiry=OnExpiry(given.get("on_expiry", default.on_expiry)),
+        on_idle=OnIdle(given.get("on_idle", default.on_idle)),
+        auto_resume=given.get("auto_resume", default.auto_resume),
     )
     if most is None or "ttl" not in given:
         return lifecycle

@@ -17,6 +17,8 @@ from alcove.model.workspace import (
     Isolation,
     Lifetime,
     NetworkMode,
+    OnExpiry,
+    OnIdle,
     Resources,
     Spec,
 )
@@ -40,9 +42,6 @@ NO_CEILINGS: Final = Ceilings(
     cpu_millis=None, memory_mib=None, disk_mib=None, pids=None, ttl_s=None
 )
 PIDS_LEAST: Final = 16
-STRENGTH: Final = (Isolation.CONTAINER, Isolation.GVISOR, Isolation.MICROVM)
-"""From weak to strong."""
-assert frozenset(STRENGTH) == frozenset(Isolation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +66,10 @@ class RenderRequest:
     disk_mib: int | None = None
     pids: int | None = None
     files: Mapping[str, str] = field(default_factory=dict[str, str])
+    on_expiry: OnExpiry | None = None
+    on_idle: OnIdle | None = None
+    idle_stop_s: int | None = None
+    auto_resume: bool | None = None
     owner_name: str = ""
     owner_email: str = ""
     """Both become the author of commits in the clone."""
@@ -313,11 +316,19 @@ class _Rendering:
             # Nobody asked for "for ever", so ending at the ceiling takes nothing away.
             longest = [c.ttl_s for _, c in self._ceilings if c.ttl_s is not None]
             found = min(longest, default=None)
+        asked = self._request
+        on_expiry = asked.on_expiry or lifecycle.on_expiry
+        on_idle = asked.on_idle or lifecycle.on_idle
+        resume = lifecycle.auto_resume if asked.auto_resume is None else asked.auto_resume
+        pauses = on_expiry is OnExpiry.PAUSE or on_idle is OnIdle.PAUSE
         return Lifetime(
             ttl_s=found,
-            idle_stop_s=lifecycle.idle_stop_s,
+            idle_stop_s=lifecycle.idle_stop_s if asked.idle_stop_s is None else asked.idle_stop_s,
             runtime_max_s=lifecycle.runtime_max_s,
             unused_delete_s=lifecycle.unused_delete_s,
+            on_expiry=on_expiry,
+            on_idle=on_idle,
+            auto_resume=pauses if resume is None else resume,
         )
 
     def _network(self, values: Mapping[str, ParameterValue]) -> NetworkMode:
@@ -335,12 +346,8 @@ class _Rendering:
         return mode
 
     def _isolation(self) -> Isolation:
-        least, asked = self._recipe.isolation, self._request.isolation
-        if asked is None:
-            return least
-        if STRENGTH.index(asked) < STRENGTH.index(least):
-            self._error("isolation", f"{asked} is weaker than {least}, which the template needs")
-        return asked
+        """As asked. Whether it may be that weak is for the policies, which know more."""
+        return self._request.isolation or self._recipe.isolation
 
     def _text(self, name: WellKnown, values: Mapping[str, ParameterValue]) -> tuple[str, str]:
         if name in self._beside:
