@@ -24,13 +24,14 @@ from alcove.drivers.base import (
     ImageStatus,
     Leftover,
     Removal,
+    Taken,
     Usage,
 )
 from alcove.drivers.first_look import first_look
 from alcove.host import protocol
 from alcove.model.errors import AlcoveError, DriverError
 from alcove.model.image import Image
-from alcove.model.workspace import Handle, Observation, Observed, Spec, WorkspaceId
+from alcove.model.workspace import Handle, Observation, Observed, SnapshotId, Spec, WorkspaceId
 
 NAME: Final = "local"
 _HANDLE_VERSION: Final = 1
@@ -40,13 +41,16 @@ _VERBS_MAX: Final = 16
 _LOOK_TIMEOUT_S: Final = 10.0
 _VERB_TIMEOUT_S: Final = 120.0
 _PIN_TIMEOUT_S: Final = 90.0
+_SNAPSHOT_TIMEOUT_S: Final = 600.0
+"""Of copying a large volume, or of finding one whole before a workspace begins from it."""
 _DIAL_TIMEOUT_S: Final = 10.0
 _PEEK_NOW: Final = socket.MSG_PEEK | socket.MSG_DONTWAIT
 assert _LOOK_TIMEOUT_S < _VERB_TIMEOUT_S
 
 
 class LocalDriver:
-    """Implements Driver, Metered, Inventoried and ImageBuilder over `run/host.sock`."""
+    """Implements Driver, Pausable, Adopting, Snapshotting, Metered, Inventoried and ImageBuilder
+    over `run/host.sock`."""
 
     def __init__(self, run_dir: Path) -> None:
         self._socket = run_dir / "host.sock"
@@ -103,6 +107,29 @@ class LocalDriver:
             protocol.Destroy(workspace), protocol.REMOVAL, timeout_s=_VERB_TIMEOUT_S
         )
 
+    async def pause(self, workspace: WorkspaceId, handle: Handle) -> None:
+        await self._ask(protocol.Pause(workspace), protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+
+    async def resume(self, workspace: WorkspaceId, handle: Handle) -> None:
+        await self._ask(protocol.Resume(workspace), protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+
+    async def adopt(self, workspace: WorkspaceId, handle: Handle, spec: Spec) -> None:
+        request = protocol.Adopt(workspace, _for_host(spec))
+        await self._ask(request, protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+
+    async def take_snapshot(
+        self, workspace: WorkspaceId, handle: Handle, snapshot: SnapshotId
+    ) -> Taken:
+        request = protocol.TakeSnapshot(workspace, snapshot)
+        return await self._ask(request, protocol.TAKEN, timeout_s=_SNAPSHOT_TIMEOUT_S)
+
+    async def snapshots(self) -> Sequence[Taken]:
+        return await self._ask(protocol.GetSnapshots(), protocol.TAKENS, timeout_s=_VERB_TIMEOUT_S)
+
+    async def drop_snapshot(self, snapshot: SnapshotId) -> None:
+        request = protocol.DropSnapshot(snapshot)
+        await self._ask(request, protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+
     def connect(
         self, workspace: WorkspaceId, handle: Handle, *, port: int
     ) -> AbstractAsyncContextManager[ByteStream]:
@@ -153,7 +180,8 @@ class LocalDriver:
         control_key: str,
     ) -> Handle:
         handle = Handle(NAME, _HANDLE_VERSION, workspace)
-        started = await self._ask(request, protocol.STARTED, timeout_s=_VERB_TIMEOUT_S)
+        timeout_s = _VERB_TIMEOUT_S if spec.snapshot is None else _SNAPSHOT_TIMEOUT_S
+        started = await self._ask(request, protocol.STARTED, timeout_s=timeout_s)
         if started.boot is None or started.approved:
             return handle
         try:
@@ -177,6 +205,8 @@ class LocalDriver:
             with anyio.fail_after(_DIAL_TIMEOUT_S):
                 stream = await anyio.connect_unix(path)
         except (OSError, TimeoutError) as error:
+            if path.with_suffix(protocol.HIDDEN_SOCKET).exists():
+                raise DriverError(f"{workspace} is paused; resume it", retry=True) from error
             raise DriverError(
                 f"the agent of {workspace} does not answer: {error or 'timeout'}", retry=True
             ) from error

@@ -1,12 +1,20 @@
 """What this machine can do for workspaces, and for what it cannot, why and what to do about it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from alcove.drivers.base import Capabilities
+from alcove.drivers.base import Capabilities, Keeps, Promise
 from alcove.model.workspace import Isolation, NetworkMode
 
 if TYPE_CHECKING:
     from alcove.host.ground import Ground
+
+
+_CONTAINER: Final = Promise(
+    pause=Keeps.MEMORY,
+    pause_survives_host_restart=False,
+    pause_frees_memory=False,
+    snapshot=Keeps.FILES,
+)
 
 
 def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
@@ -14,8 +22,6 @@ def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
         "gvisor": "isolation gvisor is not offered by this version",
         "microvm": "isolation microvm is not offered by this version",
         "allowlist": "network mode allowlist is not enforced by this version",
-        "pause": "pausing is not offered by this version",
-        "snapshot": "snapshots are not offered by this version",
     }
     if problem := ground.runtimes[Isolation.CONTAINER].problem():
         absent["container"] = problem
@@ -25,7 +31,8 @@ def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
     return Capabilities(
         isolation=frozenset(() if "container" in absent else (Isolation.CONTAINER,)),
         networks=frozenset(networks),
-        pause=False,
-        snapshot=False,
+        pause=True,
+        snapshot=True,
         absent=absent,
+        promises={Isolation.CONTAINER: _CONTAINER},
     )

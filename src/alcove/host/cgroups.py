@@ -1,7 +1,8 @@
 """The cgroups of workspaces, on version 1 (one tree per controller) and version 2 (one tree).
 
-The runtime writes the limits; this module reads what was used, kills what is in there, and removes
-the directories. One rule: it only touches directories below `/<instance>`.
+The runtime writes the first limits; this module changes them, reads what was used, freezes and
+kills what is in there, and removes the directories. One rule: it only touches directories below
+`/<instance>`.
 """
 
 import os
@@ -11,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from alcove.model.workspace import WorkspaceId
+from alcove.host.bundle import CPU_PERIOD_USEC
+from alcove.model.errors import DriverError
+from alcove.model.workspace import Resources, WorkspaceId
 
 ROOT: Final = Path("/sys/fs/cgroup")
 _KILL_ROUND_S: Final = 0.002
+_FREEZE_ROUND_S: Final = 0.0005
 _UNLIMITED: Final = 1 << 60
 
 
@@ -94,6 +98,7 @@ class Cgroups:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         continue
+                self._thaw_v1(workspace)  # what is frozen does not die
             if time.monotonic() > deadline:
                 return False
             time.sleep(_KILL_ROUND_S)
@@ -137,6 +142,103 @@ class Cgroups:
             cpu_millis=quota_usec * 1000 // period_usec if quota_usec > 0 < period_usec else None,
             pids=_limit(self._root / "pids" / own / "pids.max"),
         )
+
+    def set_limits(self, workspace: WorkspaceId, wanted: Resources) -> None:
+        """Change what a running workspace is held to. Raises DriverError naming the field."""
+        use, limit = self.use(workspace), wanted.memory_mib << 20
+        if limit < use.memory_limit_bytes and limit <= use.memory_bytes:
+            raise DriverError(
+                f"memory_mib: {workspace} uses {use.memory_bytes >> 20} MiB now and cannot be held"
+                f" to {wanted.memory_mib}; ask for more, or end processes in it first",
+                retry=False,
+            )
+        try:
+            for path, value in self._limit_files(workspace, wanted, use.memory_limit_bytes):
+                path.write_text(value)
+        except OSError as error:
+            raise DriverError(
+                f"cannot change the limits of {workspace}: {error}", retry=True
+            ) from error
+
+    def frozen(self, workspace: WorkspaceId) -> bool:
+        """Whether it stands still, or is on the way there."""
+        if self.unified:
+            return _read(self._freezer(workspace) / "cgroup.freeze").strip() == "1"
+        return _read(self._freezer(workspace) / "freezer.state").strip() in ("FROZEN", "FREEZING")
+
+    def freeze(self, workspace: WorkspaceId, *, timeout_s: float) -> None:
+        """Let everything in there stand still. Raises DriverError, and lets it go on, when it
+        does not in `timeout_s`: a process that waits for a device cannot be stopped."""
+        deadline = time.monotonic() + timeout_s
+        try:
+            while not self._freeze_once(workspace):
+                if time.monotonic() > deadline:
+                    self.thaw(workspace)
+                    raise DriverError(
+                        f"{workspace} does not stand still within {timeout_s:g} s: one of its"
+                        " processes waits for a device",
+                        retry=True,
+                    )
+                time.sleep(_FREEZE_ROUND_S)
+        except OSError as error:
+            raise DriverError(f"cannot freeze {workspace}: {error}", retry=True) from error
+
+    def thaw(self, workspace: WorkspaceId) -> None:
+        """Let it go on; nothing happens if it does already. Raises DriverError."""
+        name, value = ("cgroup.freeze", "0") if self.unified else ("freezer.state", "THAWED")
+        path = self._freezer(workspace) / name
+        try:
+            if path.exists():
+                path.write_text(value)
+        except OSError as error:
+            raise DriverError(f"cannot thaw {workspace}: {error}", retry=True) from error
+
+    def _freeze_once(self, workspace: WorkspaceId) -> bool:
+        freezer = self._freezer(workspace)
+        if self.unified:
+            (freezer / "cgroup.freeze").write_text("1")
+            return bool(_field(_read(freezer / "cgroup.events"), "frozen"))
+        # A process that was forked meanwhile is missed by the first round (freezer-subsystem.rst).
+        (freezer / "freezer.state").write_text("FROZEN")
+        return _read(freezer / "freezer.state").strip() == "FROZEN"
+
+    def _thaw_v1(self, workspace: WorkspaceId) -> None:
+        if not self.unified:
+            self.thaw(workspace)
+
+    def _freezer(self, workspace: WorkspaceId) -> Path:
+        tree = self._root if self.unified else self._root / "freezer"
+        return tree / self._instance / workspace
+
+    def _limit_files(
+        self, workspace: WorkspaceId, wanted: Resources, memory_was: int
+    ) -> list[tuple[Path, str]]:
+        """The files in the order in which the kernel takes them."""
+        own = f"{self._instance}/{workspace}"
+        memory = wanted.memory_mib << 20
+        quota = wanted.cpu_millis * CPU_PERIOD_USEC // 1000
+        shares = max(2, min(262144, wanted.cpu_millis * 1024 // 1000))
+        if self.unified:
+            base = self._root / own
+            weight = 1 + (shares - 2) * 9999 // 262142  # as OCI runtimes convert it
+            return [
+                (base / "memory.max", str(memory)),
+                (base / "cpu.max", f"{quota} {CPU_PERIOD_USEC}"),
+                (base / "cpu.weight", str(weight)),
+                (base / "pids.max", str(wanted.pids)),
+            ]
+        base = self._root / "memory" / own
+        files = [(base / "memory.limit_in_bytes", str(memory))]
+        if self.limits_swap():
+            # Memory alone may never be more than memory and swap together.
+            at = 0 if memory > memory_was else 1
+            files.insert(at, (base / "memory.memsw.limit_in_bytes", str(memory)))
+        return [
+            *files,
+            (self._root / "cpu" / own / "cpu.cfs_quota_us", str(quota)),
+            (self._root / "cpu" / own / "cpu.shares", str(shares)),
+            (self._root / "pids" / own / "pids.max", str(wanted.pids)),
+        ]
 
     def _use_v1(self, workspace: WorkspaceId) -> CgroupUse:
         own = f"{self._instance}/{workspace}"

@@ -22,6 +22,11 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "start": _UP,
     "stop": (*_DOWN, "keep"),
     "destroy": (*_DOWN, "volume", "forget"),
+    "adopt": ("limits", "name", "network", "keep"),
+    "pause": ("note", "hide", "freeze"),
+    "resume": ("note", "thaw", "show"),
+    "take_snapshot": ("begin", "freeze", "copy", "thaw", "sum", "keep"),
+    "drop_snapshot": ("hide", "remove"),
 }
 
 

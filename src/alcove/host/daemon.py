@@ -119,6 +119,18 @@ class Daemon:
                 return host.stop(workspace, grace_s=grace_s), protocol.NOTHING
             case protocol.Destroy(workspace):
                 return host.destroy(workspace), protocol.REMOVAL
+            case protocol.Adopt(workspace, spec):
+                return host.adopt(workspace, spec), protocol.NOTHING
+            case protocol.Pause(workspace):
+                return host.pause(workspace), protocol.NOTHING
+            case protocol.Resume(workspace):
+                return host.resume(workspace), protocol.NOTHING
+            case protocol.TakeSnapshot(workspace, snapshot):
+                return host.take_snapshot(workspace, snapshot), protocol.TAKEN
+            case protocol.GetSnapshots():
+                return host.snapshots(), protocol.TAKENS
+            case protocol.DropSnapshot(snapshot):
+                return host.drop_snapshot(snapshot), protocol.NOTHING
             case protocol.GetUsage(workspaces):
                 return host.usage(workspaces), protocol.USAGES
             case protocol.GetInventory():

@@ -91,6 +91,8 @@ class Ending:
         process = record.process if record else None
         try:
             with step(verb, "terminate"):
+                if record is not None and record.stage is Stage.PAUSED:
+                    ground.cgroups.thaw(workspace)
                 if process is not None:
                     ground.terminate(process, grace_s=grace_s)
             with step(verb, "kill"):

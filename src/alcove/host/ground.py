@@ -4,6 +4,8 @@ Each act is small and may be repeated; the order in which they are taken is `hos
 everything of a workspace is below its own names, so that it can be found without a record.
 """
 
+import errno
+import hashlib
 import json
 import os
 import resource
@@ -20,9 +22,10 @@ from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp, su
 from alcove.host.account import Account, settle
 from alcove.host.cgroups import Cgroups
 from alcove.host.idmaps import IdMaps
+from alcove.host.protocol import HIDDEN_SOCKET
 from alcove.host.runtime import Process, Runc, Runtime
 from alcove.host.settings import HostSettings
-from alcove.host.syscalls import unmount
+from alcove.host.syscalls import freeze_file_system, thaw_file_system, unmount
 from alcove.host.volumes import Volumes, disk_use, io_bytes
 from alcove.model.errors import DriverError, Unsupported
 from alcove.model.workspace import Isolation, RootMode, Spec, WorkspaceId
@@ -57,12 +60,42 @@ class Ground:
     def directory(self, workspace: WorkspaceId) -> Path:
         return self.workspaces / workspace
 
-    def mount_volume(self, workspace: WorkspaceId, *, disk_mib: int) -> None:
-        """Mount the volume, without what an earlier start wrote outside home."""
+    def mount_volume(
+        self, workspace: WorkspaceId, *, disk_mib: int, restored: bool = False
+    ) -> None:
+        """Mount the volume, without what an earlier start wrote outside home; if it was just
+        `restored` from a snapshot, with it."""
         target = self._sub(workspace, "volume")
         self.volumes.mount(workspace, target, disk_mib=disk_mib)
         target.chmod(0o700)
-        self._wipe(target / "rw")
+        # Of the work directory nothing is ever kept: the overlay would refuse it.
+        self._wipe(target / "rw/work" if restored else target / "rw")
+
+    def freeze_volume(self, workspace: WorkspaceId) -> bool:
+        """Have everything in the volume's file, and writers wait until `thaw_volume`; answers
+        whether it is mounted at all. Raises OSError."""
+        mounted = self.directory(workspace) / "volume"
+        if not mounted.is_mount():
+            return False
+        with _opened(mounted) as descriptor:
+            try:
+                freeze_file_system(descriptor)
+            except OSError as error:
+                if error.errno != errno.EBUSY:  # frozen by a verb that was cut off
+                    raise
+        return True
+
+    def thaw_volume(self, workspace: WorkspaceId) -> None:
+        """Nothing happens to one that is not frozen."""
+        mounted = self.directory(workspace) / "volume"
+        if not mounted.is_mount():
+            return
+        with _opened(mounted) as descriptor:
+            try:
+                thaw_file_system(descriptor)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
 
     def write_layer(
         self,
@@ -84,6 +117,7 @@ class Ground:
             authorities=self._authorities(),
             system_bundle=image_files.read(layers, surroundings.SYSTEM_BUNDLE),
         )
+        extra = {**extra, "etc/machine-id": _machine_id(workspace)}
         files = layer.Files(spec.hostname, resolv_conf, extra)
         layer.write(self._sub(workspace, "layer"), account, files)
         home = self.directory(workspace) / "volume" / "home"
@@ -142,6 +176,18 @@ class Ground:
 
     def unlisten(self, workspace: WorkspaceId) -> None:
         (self.sockets / f"{workspace}.sock").unlink(missing_ok=True)
+        (self.sockets / f"{workspace}{HIDDEN_SOCKET}").unlink(missing_ok=True)
+
+    def hide_socket(self, workspace: WorkspaceId) -> None:
+        """Put the agent's socket where nobody dials it; nothing happens if it is there."""
+        path = self.sockets / f"{workspace}.sock"
+        if path.exists():
+            path.rename(self.sockets / f"{workspace}{HIDDEN_SOCKET}")
+
+    def show_socket(self, workspace: WorkspaceId) -> None:
+        path = self.sockets / f"{workspace}{HIDDEN_SOCKET}"
+        if path.exists():
+            path.rename(self.sockets / f"{workspace}.sock")
 
     def write_bundle(
         self,
@@ -262,6 +308,7 @@ class Ground:
         for point in reversed(mounts_below(self.directory(workspace))):
             try:
                 if point == volume:
+                    self.thaw_volume(workspace)
                     self._wipe(volume / "rw")
                     self.volumes.unmount(workspace, volume)
                 else:
@@ -319,6 +366,20 @@ class Ground:
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace")[:300]
             raise DriverError(f"{path} could not be emptied: {said}", retry=True)
+
+
+def _machine_id(workspace: WorkspaceId) -> bytes:
+    """As in machine-id(5): the same at each start, and nobody else's."""
+    return hashlib.sha256(f"machine-id:{workspace}".encode()).hexdigest()[:32].encode() + b"\n"
+
+
+@contextmanager
+def _opened(directory: Path) -> Generator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def mounts_below(directory: Path) -> list[Path]:

@@ -10,25 +10,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from alcove.drivers.base import Capabilities, ImageStatus, Leftover, Removal, Usage
+from alcove.drivers.base import Capabilities, ImageStatus, Leftover, Removal, Taken, Usage
+from alcove.host.adopting import adopt
 from alcove.host.capabilities import capabilities
 from alcove.host.crashpoints import CrashPoints
 from alcove.host.ending import Ending
 from alcove.host.ground import Ground
 from alcove.host.leftovers import leftovers
 from alcove.host.parts import Parts
+from alcove.host.pausing import pause, resume, settle
 from alcove.host.ports import Images, Network
 from alcove.host.protocol import Look, Started
-from alcove.host.runtime import lives
 from alcove.host.settings import HostSettings
+from alcove.host.shelf import Shelf
+from alcove.host.snapshotting import Snapshotting
 from alcove.host.starting import Starting
-from alcove.host.state import Record, Records, Stage
+from alcove.host.state import Record, Records, Stage, alive
 from alcove.model.image import Image
 from alcove.model.workspace import (
     Handle,
     NetworkMode,
     Observation,
     Observed,
+    SnapshotId,
     Spec,
     WorkspaceId,
 )
@@ -49,13 +53,17 @@ class Host:
             network,
             ground,
             Records(ground.workspaces),
+            Shelf(settings.host_dir / "snapshots"),
             CrashPoints(settings.crash_file),
         )
         self._starting = Starting(self._parts)
         self._ending = Ending(self._parts)
+        self._snapshotting = Snapshotting(self._parts)
 
     def tidy(self) -> None:
-        """At start: remove what no workspace can need any more."""
+        """At start: finish or undo what was cut off, and remove what nobody can need any more."""
+        self._parts.shelf.tidy()
+        settle(self._parts)
         records = [self._parts.records.get(w) for w in self._parts.records.ids()]
         if not any(r is not None and r.process is not None for r in records):
             self._parts.ground.remove_former_agents()
@@ -81,9 +89,11 @@ class Host:
             state = Observed.EXITED if half else Observed.ABSENT
             return Look(_seen(workspace if half else None, state), approved=False)
         match record.stage:
-            case Stage.RUNNING if record.process is not None:
-                if lives(record.process):
-                    seen = _seen(workspace, Observed.READY, boot=record.boot)
+            case Stage.RUNNING | Stage.PAUSED if record.process is not None:
+                if alive(record):
+                    still = record.stage is Stage.PAUSED
+                    state = Observed.PAUSED if still else Observed.READY
+                    seen = _seen(workspace, state, boot=record.boot)
                     return Look(seen, approved=record.approved)
                 detail = self._ending.bury(workspace, record)
                 return Look(_seen(workspace, Observed.EXITED, detail=detail), approved=False)
@@ -114,11 +124,29 @@ class Host:
     def destroy(self, workspace: WorkspaceId) -> Removal:
         return self._ending.destroy(workspace)
 
+    def adopt(self, workspace: WorkspaceId, spec: Spec) -> None:
+        adopt(self._parts, workspace, spec)
+
+    def pause(self, workspace: WorkspaceId) -> None:
+        pause(self._parts, workspace)
+
+    def resume(self, workspace: WorkspaceId) -> None:
+        resume(self._parts, workspace)
+
+    def take_snapshot(self, workspace: WorkspaceId, snapshot: SnapshotId) -> Taken:
+        return self._snapshotting.take(workspace, snapshot)
+
+    def snapshots(self) -> tuple[Taken, ...]:
+        return tuple(kept.taken for kept in self._parts.shelf.all())
+
+    def drop_snapshot(self, snapshot: SnapshotId) -> None:
+        self._snapshotting.drop(snapshot)
+
     def usage(self, workspaces: Sequence[WorkspaceId]) -> dict[WorkspaceId, Usage]:
         found: dict[WorkspaceId, Usage] = {}
         for workspace in workspaces:
             record = self._parts.records.get(workspace)
-            if record is None or record.stage is not Stage.RUNNING:
+            if record is None or record.stage not in (Stage.RUNNING, Stage.PAUSED):
                 continue
             sent = self._network_bytes(workspace, record)
             if (used := self._parts.ground.usage(workspace, network_bytes=sent)) is not None:
@@ -139,11 +167,9 @@ class Host:
         return tuple(self._parts.images.statuses())
 
     def collect_images(self, keep: Sequence[str]) -> tuple[str, ...]:
-        in_use = [
-            r.image
-            for w in self._parts.records.ids()
-            if (r := self._parts.records.get(w)) is not None
-        ]
+        records = [self._parts.records.get(w) for w in self._parts.records.ids()]
+        in_use = [record.image for record in records if record is not None]
+        in_use += [kept.origin.image for kept in self._parts.shelf.all()]
         return tuple(self._parts.images.collect(keep, in_use))
 
     def image_log(self, key: str) -> str:

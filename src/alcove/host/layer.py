@@ -18,7 +18,9 @@ from alcove.host.bundle import AGENT_PATH
 from alcove.host.image_files import SkeletonFile
 from alcove.model.errors import DriverError
 
-_MOUNT_POINTS: Final = ("proc", "sys", "dev", "tmp", "etc")
+_MOUNT_POINTS: Final = ("proc", "sys", "dev", "tmp", "etc", ".alcove/door")
+_LAYOUT: Final = 2
+"""Another one for every change of what the layer holds beside the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def agent_layer(directory: Path, agent: Path) -> Path:
     with this agent; its name is the agent's digest, since a layer in use must not change."""
     try:
         with agent.open("rb") as file:
-            name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+            name = hashlib.file_digest(file, "sha256").hexdigest()[:16] + f"-{_LAYOUT}"
     except OSError as error:
         raise DriverError(
             f"the agent cannot be read: {error}; build it with `make agent`", retry=False
@@ -48,10 +50,9 @@ def agent_layer(directory: Path, agent: Path) -> Path:
     shutil.rmtree(half, ignore_errors=True)
     _directory(half)
     for point in _MOUNT_POINTS:
-        _directory(half / point)
+        _directories(half, point)
     (half / "tmp").chmod(0o1777)  # the runtime gives a tmpfs the mode of its mount point
     inside = half / AGENT_PATH.lstrip("/")
-    _directory(inside.parent)
     shutil.copyfile(agent, inside)
     inside.chmod(0o555)
     half.rename(layer)
@@ -71,10 +72,8 @@ def write(layer: Path, account: Account, files: Files) -> None:
     _directory(layer)
     _directories(layer, "etc")
     _directories(layer, account.home.lstrip("/"))
-    name = files.hostname
     contents = {
-        "etc/hostname": f"{name}\n".encode(),
-        "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n".encode(),
+        **named(files.hostname),
         "etc/resolv.conf": files.resolv_conf.encode(),
         "etc/passwd": account.passwd,
         "etc/group": account.group,
@@ -85,6 +84,26 @@ def write(layer: Path, account: Account, files: Files) -> None:
         target = layer / path
         target.write_bytes(content)
         target.chmod(0o644)
+
+
+def named(hostname: str) -> dict[str, bytes]:
+    """The files that hold the name of the workspace."""
+    return {
+        "etc/hostname": f"{hostname}\n".encode(),
+        "etc/hosts": f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {hostname}\n".encode(),
+    }
+
+
+def rename(layer: Path, hostname: str) -> None:
+    """Give a layer in use another name: in place, since an overlay holds on to the files that it
+    has looked up."""
+    for path, content in named(hostname).items():
+        descriptor = os.open(layer / path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, content, 0)
+            os.ftruncate(descriptor, len(content))
+        finally:
+            os.close(descriptor)
 
 
 def seed_home(home: Path, account: Account, skeleton: list[SkeletonFile]) -> None:

@@ -8,10 +8,11 @@ from alcove.host.crashpoints import CrashPoints
 from alcove.host.ground import Ground
 from alcove.host.ports import Images, Network
 from alcove.host.settings import HostSettings
+from alcove.host.shelf import Shelf
 from alcove.host.state import Records
 from alcove.host.turns import Turns
 from alcove.model.errors import DriverError
-from alcove.model.workspace import NetworkMode
+from alcove.model.workspace import NetworkMode, WorkspaceId
 
 AT_ONCE_MAX: Final = 8
 """Starts at the same time; the rest waits."""
@@ -33,8 +34,9 @@ class Parts:
     network: Network
     ground: Ground
     records: Records
+    shelf: Shelf
     crash: CrashPoints
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns[WorkspaceId] = field(default_factory=Turns[WorkspaceId])
     openness: Openness = field(default_factory=Openness)
     at_once: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(AT_ONCE_MAX)

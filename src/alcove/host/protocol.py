@@ -15,15 +15,18 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 
-from alcove.drivers.base import Capabilities, ImageStatus, Leftover, Removal, Usage
+from alcove.drivers.base import Capabilities, ImageStatus, Leftover, Removal, Taken, Usage
 from alcove.model.errors import AlcoveError, DriverError, Invalid, Unsupported
 from alcove.model.image import Image
-from alcove.model.workspace import Observation, Spec, WorkspaceId
+from alcove.model.workspace import Observation, SnapshotId, Spec, WorkspaceId
 
 VERSION: Final = 1
 FRAME_MAX: Final = 1 << 20
+HIDDEN_SOCKET: Final = ".paused"
+"""What a paused workspace's socket ends in instead of `.sock`: nobody is there to answer."""
 _LENGTH: Final = struct.Struct("!I")
 _ID: Final = re.compile(r"ws-[a-z2-7]{16}")
+SNAPSHOT_ID: Final = re.compile(r"sn-[a-z2-7]{16}")
 _IDS_MAX: Final = 5000
 
 
@@ -37,7 +40,16 @@ def _checked_id(value: str) -> WorkspaceId:
     return WorkspaceId(value)
 
 
+def _checked_snapshot(value: str) -> SnapshotId:
+    if not SNAPSHOT_ID.fullmatch(value):
+        raise ValueError("is not a snapshot id")
+    return SnapshotId(value)
+
+
 Id: TypeAlias = Annotated[WorkspaceId, Field(max_length=19), AfterValidator(_checked_id)]
+Snapshot: TypeAlias = Annotated[
+    SnapshotId, Field(max_length=19), AfterValidator(_checked_snapshot)
+]
 Key: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -97,6 +109,43 @@ class Destroy:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    workspace: Id
+    spec: Spec
+    verb: Literal["adopt"] = "adopt"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    workspace: Id
+    verb: Literal["pause"] = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    workspace: Id
+    verb: Literal["resume"] = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    workspace: Id
+    snapshot: Snapshot
+    verb: Literal["take_snapshot"] = "take_snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class GetSnapshots:
+    verb: Literal["snapshots"] = "snapshots"
+
+
+@dataclass(frozen=True, slots=True)
+class DropSnapshot:
+    snapshot: Snapshot
+    verb: Literal["drop_snapshot"] = "drop_snapshot"
+
+
+@dataclass(frozen=True, slots=True)
 class GetUsage:
     workspaces: Annotated[tuple[Id, ...], Field(max_length=_IDS_MAX)]
     verb: Literal["usage"] = "usage"
@@ -145,6 +194,12 @@ Request: TypeAlias = (
     | Approve
     | Stop
     | Destroy
+    | Adopt
+    | Pause
+    | Resume
+    | TakeSnapshot
+    | GetSnapshots
+    | DropSnapshot
     | GetUsage
     | GetInventory
     | Pin
@@ -186,6 +241,8 @@ LOOK: Final = TypeAdapter[Look](Look)
 STARTED: Final = TypeAdapter[Started](Started)
 NOTHING: Final = TypeAdapter[None](None)
 REMOVAL: Final = TypeAdapter[Removal](Removal)
+TAKEN: Final = TypeAdapter[Taken](Taken)
+TAKENS: Final = TypeAdapter[tuple[Taken, ...]](tuple[Taken, ...])
 USAGES: Final = TypeAdapter[dict[WorkspaceId, Usage]](dict[WorkspaceId, Usage])
 LEFTOVERS: Final = TypeAdapter[tuple[Leftover, ...]](tuple[Leftover, ...])
 PINNED: Final = TypeAdapter[tuple[str, str]](tuple[str, str])

@@ -13,6 +13,7 @@ from alcove.model.errors import Invalid, Unsupported
 from alcove.model.workspace import Isolation, NetworkMode, Spec
 
 _HOSTNAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SNAPSHOT: Final = re.compile(r"sn-[a-z2-7]{16}")
 _BOUNDS: Final = {
     "cpu_millis": (10, 1_024_000),
     "memory_mib": (16, 64 * 1024 * 1024),
@@ -31,6 +32,8 @@ def check(spec: Spec) -> None:
         raise Invalid(f"hostname: {spec.hostname!r} is not a host name")
     if not USER.fullmatch(spec.user):
         raise Invalid(f"user: {spec.user!r} is not the name of a user")
+    if spec.snapshot is not None and not _SNAPSHOT.fullmatch(spec.snapshot):
+        raise Invalid(f"snapshot: {spec.snapshot!r} is not the id of a snapshot")
     for name, (low, high) in _BOUNDS.items():
         value: int = getattr(spec.resources, name)
         if not low <= value <= high:

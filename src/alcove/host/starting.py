@@ -13,11 +13,14 @@ from typing import Final
 from alcove.host.inspection import outside_differences
 from alcove.host.parts import Parts
 from alcove.host.protocol import Started
-from alcove.host.runtime import find, lives
+from alcove.host.renewal import renew
+from alcove.host.runtime import find
+from alcove.host.shelf import MEMORY, VOLUME
+from alcove.host.snapshotting import suits
 from alcove.host.specs import check
-from alcove.host.state import Record, Stage
+from alcove.host.state import Record, Stage, alive
 from alcove.model.errors import AlcoveError, DriverError
-from alcove.model.workspace import NetworkMode, RootMode, Spec, WorkspaceId
+from alcove.model.workspace import NetworkMode, RootMode, SnapshotId, Spec, WorkspaceId
 
 log: Final = logging.getLogger(__name__)
 
@@ -33,14 +36,10 @@ class Starting:
         check(spec)
         with self._parts.turns.of(workspace), self._parts.at_once:
             record = self._parts.records.get(workspace)
-            if (
-                record is not None
-                and record.stage is Stage.RUNNING
-                and record.process is not None
-                and lives(record.process)
-            ):
+            if record is not None and alive(record):
                 return Started(record.boot, record.approved)
             self._parts.need_network(spec.network)
+            restoring = self._restoring(workspace, spec, record)
             with self._parts.crash.step(verb, "record"):
                 layers = self._layers(workspace, spec)
                 if layers is None:
@@ -55,6 +54,11 @@ class Starting:
                     root=str(spec.root),
                     network=str(spec.network),
                     detail="",
+                    isolation=spec.isolation,
+                    user=spec.user,
+                    hostname=spec.hostname,
+                    resources=spec.resources,
+                    restoring=restoring,
                 )
             try:
                 return self._make(verb, workspace, spec, record, layers, control_sha256)
@@ -75,7 +79,7 @@ class Starting:
                 raise DriverError(
                     f"{workspace} is not confined as it must be: {'; '.join(found)}", retry=False
                 )
-            self._parts.records.change(workspace, approved=True)
+            self._parts.records.note(workspace, approved=True)
 
     def _make(
         self,
@@ -92,12 +96,16 @@ class Starting:
                 raise DriverError(f"{workspace} has left {', '.join(left)}", retry=True)
             self._parts.network.detach(workspace)
         with step(verb, "volume"):
-            ground.volumes.make(workspace, disk_mib=spec.resources.disk_mib)
+            source = self._source(workspace, record)
+            ground.volumes.make(workspace, disk_mib=spec.resources.disk_mib, source=source)
+        restored = record.restoring is not None
         with step(verb, "mount"):
-            ground.mount_volume(workspace, disk_mib=spec.resources.disk_mib)
-        resolv_conf = self._parts.network.resolv_conf() if spec.network is NetworkMode.OPEN else ""
+            ground.mount_volume(workspace, disk_mib=spec.resources.disk_mib, restored=restored)
+        resolv_conf = self._parts.network.resolv_conf()  # also for a network that comes later
         with step(verb, "layer"):
             account = ground.write_layer(workspace, spec, layers, resolv_conf)
+            if restored:
+                renew(ground.directory(workspace) / "volume/rw/upper", spec.hostname)
         with step(verb, "root"):
             ground.assemble_root(workspace, spec, record.slot, layers, account)
         with step(verb, "listen"):
@@ -109,19 +117,48 @@ class Starting:
             listener.close()
         with step(verb, "network"):
             if spec.network is NetworkMode.OPEN:
-                self._parts.network.attach(
-                    workspace, pid, record.slot
-                )  # before its first instruction
+                # Before its first instruction.
+                self._parts.network.attach(workspace, pid, record.slot)
         with step(verb, "go"):
-            ground.runtime(spec.isolation).start(workspace)
+            self._go(workspace, spec, record)
         with step(verb, "keep"):
             if (process := find(pid)) is None:
                 raise DriverError(
                     f"the agent of {workspace} ended at once: {ground.last_words(workspace)}",
                     retry=True,
                 )
-            self._parts.records.change(workspace, stage=Stage.RUNNING, process=process)
+            self._parts.records.change(
+                workspace, stage=Stage.RUNNING, process=process, restoring=None
+            )
         return Started(record.boot, approved=False)
+
+    def _restoring(
+        self, workspace: WorkspaceId, spec: Spec, record: Record | None
+    ) -> SnapshotId | None:
+        """What this start begins from: a snapshot at the first one, which may have been cut off
+        before. Raises DriverError, not to be tried again, for one that cannot be used."""
+        first = (
+            record is None or record.restoring or not self._parts.ground.volumes.exists(workspace)
+        )
+        if spec.snapshot is None or not first:
+            return None
+        suits(self._parts.shelf.checked(spec.snapshot), spec)
+        return spec.snapshot
+
+    def _source(self, workspace: WorkspaceId, record: Record) -> Path | None:
+        """The volume to copy. What an earlier attempt made of its copy is not gone on with: it
+        has lost what was written outside home."""
+        if record.restoring is None:
+            return None
+        self._parts.ground.volumes.remove(workspace)
+        return self._parts.shelf.path(record.restoring) / VOLUME
+
+    def _go(self, workspace: WorkspaceId, spec: Spec, record: Record) -> None:
+        runtime, shelf = self._parts.ground.runtime(spec.isolation), self._parts.shelf
+        if record.restoring is not None and shelf.get(record.restoring).memory:
+            runtime.restore(workspace, shelf.path(record.restoring) / MEMORY)
+        else:
+            runtime.start(workspace)
 
     def _contain(
         self,

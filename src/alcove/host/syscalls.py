@@ -6,7 +6,9 @@ rule: every function takes descriptors or paths made by us and raises OSError na
 
 import ctypes
 import errno
+import fcntl
 import os
+import struct
 import time
 from collections.abc import Collection
 from enum import IntFlag
@@ -141,6 +143,29 @@ def open_beneath(dir_fd: int, path: str, flags: int) -> int:
         ctypes.c_size_t(ctypes.sizeof(how)),
     )
     return _check(result, f"open {path} without following links")
+
+
+class Namespace(IntFlag):
+    """Kinds of namespaces, as clone(2) numbers them."""
+
+    UTS = 0x04000000
+    NET = 0x40000000
+
+
+def enter_namespace(namespace_fd: int, kind: Namespace) -> None:
+    """setns(2): the calling thread alone, which should end with that."""
+    _check(_libc.setns(namespace_fd, int(kind)), f"enter a namespace of kind {kind.name}")
+
+
+def freeze_file_system(descriptor: int) -> None:
+    """FIFREEZE: everything of it is on its device then, and writers wait until it is thawed. One
+    that is frozen already is an OSError, EBUSY."""
+    fcntl.ioctl(descriptor, 0xC0045877, struct.pack("i", 0))
+
+
+def thaw_file_system(descriptor: int) -> None:
+    """FITHAW; of one that is not frozen an OSError, EINVAL."""
+    fcntl.ioctl(descriptor, 0xC0045878, struct.pack("i", 0))
 
 
 def become_subreaper() -> None:

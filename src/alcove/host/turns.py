@@ -1,11 +1,12 @@
-"""One verb at a time for each workspace; verbs on different workspaces do not wait."""
+"""One verb at a time for each workspace (or snapshot); verbs on different ones do not wait."""
 
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from alcove.model.workspace import WorkspaceId
+T = TypeVar("T", bound=str)
 
 
 @dataclass(slots=True)
@@ -14,17 +15,17 @@ class _Turn:
     users: int = 0
 
 
-class Turns:
-    """A lock per workspace, kept only while somebody has it or waits for it."""
+class Turns(Generic[T]):
+    """A lock per id, kept only while somebody has it or waits for it."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._turns: dict[WorkspaceId, _Turn] = {}
+        self._turns: dict[T, _Turn] = {}
 
     @contextmanager
-    def of(self, workspace: WorkspaceId) -> Generator[None]:
+    def of(self, id_: T) -> Generator[None]:
         with self._guard:
-            turn = self._turns.setdefault(workspace, _Turn())
+            turn = self._turns.setdefault(id_, _Turn())
             turn.users += 1
         try:
             with turn.lock:
@@ -33,9 +34,9 @@ class Turns:
             with self._guard:
                 turn.users -= 1
                 if not turn.users:
-                    del self._turns[workspace]
+                    del self._turns[id_]
 
-    def taken(self, workspace: WorkspaceId) -> bool:
+    def taken(self, id_: T) -> bool:
         """Whether a verb is under way, or waits to be."""
         with self._guard:
-            return workspace in self._turns
+            return id_ in self._turns

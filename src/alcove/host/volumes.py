@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from alcove.host.copying import copy
 from alcove.host.syscalls import MountFlag, mount, unmount
 from alcove.model.errors import DriverError
 from alcove.model.workspace import WorkspaceId
@@ -60,8 +61,9 @@ class Volumes:
     def ids(self) -> set[WorkspaceId]:
         return {WorkspaceId(p.stem) for p in self.directory.glob("*.img")}
 
-    def make(self, workspace: WorkspaceId, *, disk_mib: int) -> None:
-        """Make the volume unless it is there, whole or not at all."""
+    def make(self, workspace: WorkspaceId, *, disk_mib: int, source: Path | None = None) -> None:
+        """Make the volume unless it is there, whole or not at all; as a copy of `source`, if
+        there is one, and else empty."""
         if not DISK_MIN_MIB <= disk_mib <= DISK_MAX_MIB:
             raise DriverError(
                 f"a disk of {disk_mib} MiB is not between {DISK_MIN_MIB} and {DISK_MAX_MIB} MiB",
@@ -71,7 +73,7 @@ class Volumes:
             return
         half = self.directory / f"{workspace}.new"
         try:
-            _copy_sparsely(self._template(disk_mib), half)
+            copy(source or self._template(disk_mib), half)
         except OSError as error:
             half.unlink(missing_ok=True)
             raise DriverError(
@@ -192,25 +194,6 @@ def _wait_until_free(file: Path) -> None:
         if time.monotonic() > deadline:
             raise DriverError(f"the volume {file.name} is still in use from before", retry=True)
         time.sleep(0.005)
-
-
-def _copy_sparsely(source: Path, target: Path) -> None:
-    with source.open("rb") as reading, target.open("wb") as writing:
-        size = os.fstat(reading.fileno()).st_size
-        os.ftruncate(writing.fileno(), size)
-        position = 0
-        while position < size:
-            try:
-                start = os.lseek(reading.fileno(), position, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    break
-                raise
-            position = os.lseek(reading.fileno(), start, os.SEEK_HOLE)
-            while start < position:
-                start += os.copy_file_range(
-                    reading.fileno(), writing.fileno(), position - start, start, start
-                )
 
 
 def _attach_loop(file: Path) -> tuple[str, int]:
