@@ -25,6 +25,7 @@ from alcove.api import (
     users,
     workspaces,
 )
+from alcove.api.compat import daytona
 from alcove.api.compat.e2b import PREFIX, E2b
 from alcove.api.openapi import describe
 from alcove.core.app import Core
@@ -70,7 +71,7 @@ def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
     app.state.core = core
     problem.install(app)
     app.add_exception_handler(405, cast("Any", _not_that_method))
-    for router in (*ROUTERS, *pages):
+    for router in (*ROUTERS, *daytona.ROUTERS, *pages):
         app.include_router(router)
     document: dict[str, Any] = {}
 
