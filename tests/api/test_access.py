@@ -90,6 +90,9 @@ ROWS: dict[str, Row] = {
     f"PATCH {W}": Row(**CHANGE, body={"labels": {"a": "b"}}),
     f"DELETE {W}": Row(**CHANGE),
     f"GET {W}/ports": Row(**READ),
+    f"POST {W}/ports/{{port}}/share": Row(**CHANGE, body={"level": "team"}),
+    f"DELETE {W}/ports/{{port}}/share": Row(**CHANGE),
+    f"POST {W}/ports/{{port}}/links": Row(**CHANGE),
     f"GET {W}/events": Row(**READ),
     f"GET {W}/logs": Row(**READ),
     f"POST {W}/start": Row(**CHANGE),
@@ -158,7 +161,7 @@ NEEDS_NO_SCOPE = {
     "PATCH /api/v2/users/{user}",
     "POST /api/v2/users/{user}/password",
 }
-SOCKETS = {f"{W}/exec", f"{W}/terminal"}
+SOCKETS = {f"{W}/exec", f"{W}/terminal", f"{W}/ports/{{port}}/connect"}
 
 
 def described() -> Iterator[tuple[str, APIRoute]]:
@@ -281,7 +284,7 @@ async def _call(api: Served, name: str, client: httpx.AsyncClient, about: Actor)
     if row.subject is not None:
         named = await row.subject(api, about)
         fields = {f for _, f, _, _ in string.Formatter().parse(path) if f}
-        path = path.format(**{f: "1" if f == "number" else named for f in fields})
+        path = path.format(**{f: "1" if f in {"number", "port"} else named for f in fields})
     return await client.request(
         method, path, json=row.body, params=dict(row.query), headers=dict(row.headers)
     )

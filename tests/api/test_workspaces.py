@@ -153,7 +153,10 @@ async def test_a_running_workspace_tells_what_it_listens_on(api: Served) -> None
     }
     client = await api.client()
     ports = (await client.get(f"{W}/api/ports")).json()["items"]
-    assert ports == [{"port": 8000, "address": "0.0.0.0", "process": "python3"}]
+    assert [(p["port"], p["address"], p["process"], p["level"]) for p in ports] == [
+        (8000, "0.0.0.0", "python3", "private")
+    ]
+    assert ports[0]["url"] == "http://8000--api--ada.apps.localhost:7080/"
     assert (await client.get(f"{W}/api")).json()["ports"] == ports
 
 

@@ -1,19 +1,20 @@
 """A workspace as clients see it, and the details that only its runtime knows."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
-from alcove.core.agent import Reach
+from alcove.api.addresses import app_pattern
+from alcove.api.listing import ports_of
 from alcove.core.app import Core
 from alcove.drivers.base import Metered
 from alcove.model.errors import AlcoveError
 from alcove.model.workspace import Phase, Workspace
 from alcove.wire import workspaces as wire
+from alcove.wire.ports import Port
 
 PATIENCE_S: Final = 0.5
-PORTS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Details:
     """What the driver and the agent say now; empty where they do not."""
 
     usage: wire.WorkspaceUsage | None = None
-    ports: list[wire.Port] | None = None
+    ports: list[Port] | None = None
 
 
 NONE: Final = Details()
@@ -56,7 +57,7 @@ def present(
         stop_at=workspace.stop_at,
         node=None,
         ports=details.ports or [],
-        urls={"page": f"{core.settings.url}/workspaces/{workspace.id}"},
+        urls=_urls(core, workspace, owner),
         usage=details.usage,
         on_expiry=workspace.lifetime.on_expiry,
         auto_resume=workspace.lifetime.auto_resume,
@@ -66,16 +67,16 @@ def present(
     )
 
 
-async def details_of(core: Core, workspace: Workspace) -> Details:
+async def details_of(core: Core, workspace: Workspace, *, owner: str) -> Details:
     """Usage and ports of a running workspace; without them if they do not come at once."""
     if workspace.phase is not Phase.RUNNING or workspace.handle is None:
         return NONE
     usage: wire.WorkspaceUsage | None = None
-    ports: list[wire.Port] | None = None
+    ports: list[Port] | None = None
     with anyio.move_on_after(PATIENCE_S):
         try:
             usage = await _usage(core, workspace)
-            ports = await _ports(core, workspace)
+            ports = await ports_of(core, workspace, owner=owner)
         except AlcoveError:
             pass
     return Details(usage, ports)
@@ -94,14 +95,9 @@ async def _usage(core: Core, workspace: Workspace) -> wire.WorkspaceUsage | None
     )
 
 
-async def _ports(core: Core, workspace: Workspace) -> list[wire.Port]:
-    stats = await core.agents.stats(Reach.of(workspace))
-    found: list[Any] = list(stats.get("listening_ports") or [])[:PORTS_MAX]
-    return [
-        wire.Port(
-            port=int(port["port"]),
-            address=str(port.get("address", ""))[:64],
-            process=str(port["command"])[:256] if port.get("command") else None,
-        )
-        for port in found
-    ]
+def _urls(core: Core, workspace: Workspace, owner: str) -> dict[str, str]:
+    """`app` is a pattern: the port stands for `{port}`."""
+    urls = {"page": f"{core.settings.url}/workspaces/{workspace.id}"}
+    if (pattern := app_pattern(core.settings, workspace, owner=owner)) is not None:
+        urls["app"] = pattern
+    return urls

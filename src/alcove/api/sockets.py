@@ -19,10 +19,11 @@ from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.execs import exit_of
 from alcove.api.routing import router
 from alcove.api.streaming import still_allowed
-from alcove.core import access, execs, terminals
+from alcove.core import execs, terminals
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.agent import Frame as AgentFrame
 from alcove.core.app import Core
+from alcove.core.waking import entered
 from alcove.http.access import needs
 from alcove.http.body import parse
 from alcove.http.problem import HttpError, refuse_socket
@@ -52,13 +53,13 @@ async def process(socket: WebSocket, core: CoreOf, actor: Runner, ref: Workspace
     async def serve() -> None:
         asked = await _first(socket)
         async with execs.process(core, actor, ref, _call(asked)) as live:
-            await _carry(
+            await carry(
                 _frames_out(live, socket),
                 _frames_in(live, socket),
                 still_allowed(core, actor),
             )
 
-    await _guarded(socket, serve)
+    await guarded(socket, serve)
 
 
 @routes.websocket("/workspaces/{workspace}/terminal")
@@ -81,21 +82,22 @@ async def terminal(
         async with opened as live:
             size = json.dumps({"cols": cols, "rows": rows}).encode()
             await live.send(AgentFrame.RESIZE, size)
-            await _carry(
+            await carry(
                 _terminal_out(live, socket),
                 _terminal_in(live, socket),
                 still_allowed(core, actor),
             )
 
-    await _guarded(socket, serve)
+    await guarded(socket, serve)
 
 
 async def _must_run(core: Core, actor: Actor, ref: str) -> None:
     """What can be refused before the upgrade, is."""
-    Reach.of(await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC))
+    Reach.of(await entered(core, actor, ref, Permission.WORKSPACE_EXEC))
 
 
-async def _guarded(socket: WebSocket, serve: Callable[[], Awaitable[None]]) -> None:
+async def guarded(socket: WebSocket, serve: Callable[[], Awaitable[None]]) -> None:
+    """Serve a WebSocket; what goes wrong is said to the client as a problem."""
     try:
         await serve()
     except WebSocketDisconnect:
@@ -108,7 +110,7 @@ async def _guarded(socket: WebSocket, serve: Callable[[], Awaitable[None]]) -> N
         await _close(socket)
 
 
-async def _carry(*ways: Awaitable[None]) -> None:
+async def carry(*ways: Awaitable[None]) -> None:
     """Run these side by side until the first ends or fails; its error is raised as it is."""
     failed: list[BaseException] = []
 

@@ -26,7 +26,7 @@ from alcove.model.errors import FieldError, Invalid
 from alcove.model.workspace import Phase
 from alcove.store.workspaces import WorkspaceFilters
 from alcove.wire.base import Page
-from alcove.wire.workspaces import NewWorkspace, Ports, Workspace, WorkspaceChange
+from alcove.wire.workspaces import NewWorkspace, Workspace, WorkspaceChange
 
 routes = router("workspaces")
 Reader: TypeAlias = Annotated[Actor, needs(Permission.WORKSPACE_READ)]
@@ -91,7 +91,7 @@ async def get(core: CoreOf, actor: Reader, ref: WorkspaceRef) -> Response:
     """One workspace, with what it uses and listens on."""
     found = await workspaces.get(core, actor, ref)
     names = await identity.names(core, [found.owner])
-    details = await details_of(core, found)
+    details = await details_of(core, found, owner=names[found.owner])
     return answer(present(core, found, names[found.owner], details))
 
 
@@ -120,13 +120,6 @@ async def delete(
     if wait is not None:
         deleted = await workspaces.wait(core, actor, deleted.id, timeout_s=wait)
     return answer(await _one(core, deleted), 202)
-
-
-@routes.get("/workspaces/{workspace}/ports", **documents(Ports, 404, 409))
-async def ports(core: CoreOf, actor: Reader, ref: WorkspaceRef) -> Response:
-    """TCP ports that something inside listens on."""
-    details = await details_of(core, await workspaces.get(core, actor, ref))
-    return answer(Ports(items=details.ports or []))
 
 
 @routes.post("/workspaces/{workspace}/start", **documents(Workspace, 404, 409))

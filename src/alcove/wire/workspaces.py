@@ -38,6 +38,7 @@ from alcove.wire.base import (
     UserName,
     plain_text,
 )
+from alcove.wire.ports import Port
 
 Scalar: TypeAlias = bool | int | float | str
 TEXT_MAX: Final = 65536
@@ -270,14 +271,6 @@ class WorkspaceUsage(Answer):
     disk_mib: int
 
 
-class Port(Answer):
-    """A TCP port that something inside listens on."""
-
-    port: int
-    address: str
-    process: str | None = None
-
-
 class Workspace(Answer):
     """`phase` says how far it is, `reason` why, `health` how its start-up went."""
 
@@ -314,8 +307,3 @@ class Workspace(Answer):
     """Why it did not come from the pool, where the template has one."""
     generation: int
     """Goes up with each change of what is wanted."""
-
-
-class Ports(Answer):
-    items: list[Port]
-    next_cursor: str | None = None
