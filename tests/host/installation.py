@@ -193,6 +193,7 @@ class Installation:
             unmount(point, lazy=True)
         assert cgroups.remove(workspace, timeout_s=10) == []
         path = self.data_dir / "host/workspaces" / workspace / "state.json"
+        path.with_name("state.now.json").unlink(missing_ok=True)
         state = json.loads(path.read_text())
         state["record"]["process"]["kernel"] = "an earlier one"
         path.write_text(json.dumps(state))

@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alcove.host import protocol
+from alcove.host.specs import check
 from alcove.model.errors import DriverError, Invalid, Unsupported
-from alcove.model.workspace import WorkspaceId
+from alcove.model.workspace import SnapshotId, WorkspaceId
 from tests.host.installation import Installation, a_spec
 
 BOX = WorkspaceId("ws-abcdefgh23456723")
+KEPT = SnapshotId("sn-abcdefgh23456723")
 REQUESTS: list[protocol.Request] = [
     protocol.Hello(),
     protocol.GetCapabilities(),
@@ -27,6 +29,12 @@ REQUESTS: list[protocol.Request] = [
     protocol.Approve(BOX, "0" * 32),
     protocol.Stop(BOX, 10.0),
     protocol.Destroy(BOX),
+    protocol.Adopt(BOX, a_spec()),
+    protocol.Pause(BOX),
+    protocol.Resume(BOX),
+    protocol.TakeSnapshot(BOX, KEPT),
+    protocol.GetSnapshots(),
+    protocol.DropSnapshot(KEPT),
     protocol.GetUsage((BOX,)),
     protocol.GetInventory(),
     protocol.Pin("registry.example.com/a:1"),
@@ -88,6 +96,22 @@ def test_what_is_no_workspace_id_is_refused(id_: str) -> None:
     body = json.dumps({"verb": "destroy", "workspace": id_}).encode()
     with pytest.raises(Invalid, match="workspace"):
         protocol.read_request(body)
+
+
+@pytest.mark.parametrize(
+    "id_",
+    ["", "..", "sn-", "sn-../../../../etc/x", "sn-ABCDEFGH23456723", "ws-abcdefgh23456723",
+     "sn-abcdefgh2345672", "sn-abcdefgh23456723/", "sn-abcdefgh23456723\n", "sn-abcdefgh234567.n"],
+)  # fmt: skip
+def test_what_is_no_snapshot_id_is_refused(id_: str) -> None:
+    for plain in (
+        {"verb": "drop_snapshot", "snapshot": id_},
+        {"verb": "take_snapshot", "workspace": BOX, "snapshot": id_},
+    ):
+        with pytest.raises(Invalid, match="snapshot"):
+            protocol.read_request(json.dumps(plain).encode())
+    with pytest.raises(Invalid, match="is not the id of a snapshot"):
+        check(replace(a_spec(), snapshot=SnapshotId(id_)))
 
 
 @pytest.mark.parametrize("grace", [-1, 601, 1e300, "1", None, True])

@@ -10,14 +10,24 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from alcove.drivers.base import AGENT_PORT, Driver, Inventoried, Metered
-from alcove.model.errors import AlcoveError
+from alcove.drivers.base import (
+    AGENT_PORT,
+    Adopting,
+    Driver,
+    Inventoried,
+    Keeps,
+    Metered,
+    Pausable,
+    Snapshotting,
+)
+from alcove.model.errors import AlcoveError, DriverError, Unsupported
 from alcove.model.workspace import (
     Handle,
     Isolation,
     NetworkMode,
     Observation,
     Observed,
+    SnapshotId,
     Spec,
     WorkspaceId,
 )
@@ -33,6 +43,9 @@ class Subject:
     spec: Spec
     new_id: Callable[[], WorkspaceId]
     control_key: str = "k" * 64
+
+    def new_snapshot(self) -> SnapshotId:
+        return SnapshotId("sn-" + self.new_id().removeprefix("ws-"))
 
     async def created(self) -> tuple[WorkspaceId, Handle]:
         workspace = self.new_id()
@@ -87,10 +100,7 @@ async def creating_twice_makes_one(subject: Subject) -> None:
 
 async def the_agent_answers_where_connect_leads(subject: Subject) -> None:
     workspace, handle = await subject.created()
-    async with subject.driver.connect(workspace, handle, port=AGENT_PORT) as stream:
-        await stream.send(b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n")
-        answer = await stream.receive()
-        _require(b" 204 " in answer.partition(b"\r\n")[0], f"/health answers {answer[:80]!r}")
+    await _answers(subject, workspace, handle)
     await subject.driver.destroy(workspace, handle)
 
 
@@ -188,6 +198,151 @@ async def the_inventory_names_what_is_there(subject: Subject) -> None:
     _require(workspace not in there, "the inventory has a destroyed workspace")
 
 
+async def pause_and_snapshot_are_what_the_capabilities_say(subject: Subject) -> None:
+    can = await subject.driver.capabilities()
+    _require(can.pause <= isinstance(subject.driver, Pausable), "it says pause and has none")
+    _require(can.snapshot <= isinstance(subject.driver, Snapshotting), "nor has it snapshots")
+    for isolation in can.isolation:
+        promise = can.promises.get(isolation)
+        paused = promise is not None and promise.pause is not Keeps.NOTHING
+        kept = promise is not None and promise.snapshot is not Keeps.NOTHING
+        _require(paused <= can.pause, f"{isolation} promises a pause that there is not")
+        _require(kept <= can.snapshot, f"{isolation} promises snapshots that there are not")
+
+
+async def a_pause_keeps_the_boot_and_may_be_repeated(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Pausable):
+        return
+    workspace, handle = await subject.created()
+    boot = (await subject.driver.observe(workspace, handle)).boot
+    for _ in range(2):
+        await driver.pause(workspace, handle)
+        seen = await subject.driver.observe(workspace, None)
+        _require(seen.state is Observed.PAUSED, f"a paused workspace is {seen.state}")
+        _require(seen.boot == boot, "a pause is another boot")
+    await _refuses_connections(subject, workspace, handle)
+    for _ in range(2):
+        await driver.resume(workspace, handle)
+        seen = await subject.until(workspace, Observed.READY)
+        _require(seen.boot == boot, "resuming is another boot")
+    await _answers(subject, workspace, handle)
+    await subject.driver.destroy(workspace, handle)
+
+
+async def what_is_paused_can_be_stopped_and_destroyed(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Pausable):
+        return
+    for stopped in (True, False):
+        workspace, handle = await subject.created()
+        await driver.pause(workspace, handle)
+        if stopped:
+            await subject.driver.stop(workspace, handle, grace_s=1)
+            seen = await subject.driver.observe(workspace, None)
+            _require(seen.state is Observed.EXITED, f"stopped while paused, it is {seen.state}")
+        removal = await subject.driver.destroy(workspace, handle)
+        _require(removal.left == (), f"destroy left {removal.left}")
+
+
+async def what_does_not_run_cannot_be_paused(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Pausable):
+        return
+    workspace, handle = await subject.created()
+    await subject.driver.stop(workspace, handle, grace_s=1)
+    try:
+        await driver.pause(workspace, handle)
+    except DriverError:
+        await subject.driver.destroy(workspace, handle)
+        return
+    raise Violation("a stopped workspace was paused")
+
+
+async def adopting_keeps_the_boot_and_may_be_repeated(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Adopting):
+        return
+    workspace, handle = await subject.created()
+    before = await subject.driver.observe(workspace, handle)
+    more = replace(subject.spec.resources, memory_mib=subject.spec.resources.memory_mib * 2)
+    wanted = replace(subject.spec, hostname="adopted", resources=more)
+    for _ in range(2):
+        await driver.adopt(workspace, handle, wanted)
+        seen = await subject.driver.observe(workspace, handle)
+        _require(seen == before, f"adopting made {before} into {seen}")
+    await _answers(subject, workspace, handle)
+    await subject.driver.destroy(workspace, handle)
+
+
+async def what_cannot_be_adopted_is_named(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Adopting):
+        return
+    workspace, handle = await subject.created()
+    disk = replace(subject.spec.resources, disk_mib=subject.spec.resources.disk_mib * 2)
+    for field, wanted in {
+        "user": replace(subject.spec, user="another"),
+        "disk_mib": replace(subject.spec, resources=disk),
+    }.items():
+        try:
+            await driver.adopt(workspace, handle, wanted)
+        except Unsupported as error:
+            _require(field in str(error), f"the refusal of another {field} says only: {error}")
+            continue
+        raise Violation(f"another {field} was accepted while it runs")
+    await subject.driver.destroy(workspace, handle)
+
+
+async def a_snapshot_outlives_its_workspace(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Snapshotting):
+        return
+    snapshot, (workspace, handle) = subject.new_snapshot(), await subject.created()
+    first = await driver.take_snapshot(workspace, handle, snapshot)
+    _require(await driver.take_snapshot(workspace, handle, snapshot) == first, "taken twice")
+    await _answers(subject, workspace, handle)
+    await subject.driver.destroy(workspace, handle)
+    _require(first in await driver.snapshots(), "the snapshot went with its workspace")
+    copy = subject.new_id()
+    wanted = replace(subject.spec, snapshot=snapshot)
+    handle = await subject.driver.create(copy, wanted, control_key=subject.control_key)
+    await subject.until(copy, Observed.READY)
+    await _answers(subject, copy, handle)
+    for _ in range(2):
+        await driver.drop_snapshot(snapshot)
+        _require(first not in await driver.snapshots(), "a dropped snapshot is there")
+    await subject.driver.destroy(copy, handle)
+
+
+async def what_is_paused_stays_so_while_it_is_kept(subject: Subject) -> None:
+    driver = subject.driver
+    if not (isinstance(driver, Snapshotting) and isinstance(driver, Pausable)):
+        return
+    snapshot, (workspace, handle) = subject.new_snapshot(), await subject.created()
+    await driver.pause(workspace, handle)
+    await driver.take_snapshot(workspace, handle, snapshot)
+    seen = await subject.driver.observe(workspace, handle)
+    _require(seen.state is Observed.PAUSED, f"a snapshot made it {seen.state}")
+    await driver.drop_snapshot(snapshot)
+    await subject.driver.destroy(workspace, handle)
+
+
+async def nothing_begins_from_a_snapshot_that_is_not_there(subject: Subject) -> None:
+    driver = subject.driver
+    if not isinstance(driver, Snapshotting):
+        return
+    workspace = subject.new_id()
+    wanted = replace(subject.spec, snapshot=subject.new_snapshot())
+    try:
+        await subject.driver.create(workspace, wanted, control_key=subject.control_key)
+    except DriverError as error:
+        _require(not error.retry, "it says that trying again can help")
+        await subject.driver.destroy(workspace, None)
+        return
+    raise Violation("a workspace began from a snapshot that is not there")
+
+
 ALL: Final[tuple[Check, ...]] = (
     what_never_was_is_absent,
     what_was_created_is_found_without_its_handle,
@@ -202,7 +357,23 @@ ALL: Final[tuple[Check, ...]] = (
     an_isolation_it_lacks_is_never_downgraded,
     use_is_told_while_it_runs,
     the_inventory_names_what_is_there,
+    pause_and_snapshot_are_what_the_capabilities_say,
+    a_pause_keeps_the_boot_and_may_be_repeated,
+    what_is_paused_can_be_stopped_and_destroyed,
+    what_does_not_run_cannot_be_paused,
+    adopting_keeps_the_boot_and_may_be_repeated,
+    what_cannot_be_adopted_is_named,
+    a_snapshot_outlives_its_workspace,
+    what_is_paused_stays_so_while_it_is_kept,
+    nothing_begins_from_a_snapshot_that_is_not_there,
 )
+
+
+async def _answers(subject: Subject, workspace: WorkspaceId, handle: Handle) -> None:
+    async with subject.driver.connect(workspace, handle, port=AGENT_PORT) as stream:
+        await stream.send(b"GET /health HTTP/1.1\r\nHost: agent\r\n\r\n")
+        answer = await stream.receive()
+        _require(b" 204 " in answer.partition(b"\r\n")[0], f"/health answers {answer[:80]!r}")
 
 
 async def _refuses_connections(subject: Subject, workspace: WorkspaceId, handle: Handle) -> None:
