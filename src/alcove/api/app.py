@@ -25,6 +25,7 @@ from alcove.api import (
     users,
     workspaces,
 )
+from alcove.api.apps import Apps
 from alcove.api.compat import daytona
 from alcove.api.compat.e2b import PREFIX, E2b
 from alcove.api.openapi import describe
@@ -59,7 +60,9 @@ def create_app(core: Core, *, pages: Sequence[APIRouter] = ()) -> ASGIApp:
     inner.mount(PREFIX, sandboxes)
     latency = Latency(core.metrics.registry)
     return Edge(
-        sandboxes.by_host(inner), trusted_proxies=core.settings.trusted_proxies, latency=latency
+        Apps(sandboxes.by_host(inner), core),
+        trusted_proxies=core.settings.trusted_proxies,
+        latency=latency,
     )
 
 

@@ -17,14 +17,13 @@ class Context:
     secure: bool
     """The client speaks TLS, to us or to the proxy in front."""
     actor: str = ""
-
-
-_UNKNOWN: Final = Context(request_id="", address="", secure=False)
+    foreign: bool = False
+    """The answer is that of an app in a workspace; our own headers are not for it."""
 
 
 def context_of(scope: Scope) -> Context:
-    found: Any = scope.get(_KEY, _UNKNOWN)
-    return found
+    found: Any = scope.get(_KEY)
+    return Context(request_id="", address="", secure=False) if found is None else found
 
 
 def set_context(scope: Scope, context: Context) -> None:

@@ -168,6 +168,8 @@ def _name_with_slash(scope: Scope) -> None:
 
 
 def _add_headers(headers: MutableHeaders, context: Context) -> None:
+    if context.foreign:
+        return
     headers["x-request-id"] = context.request_id
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)

@@ -101,7 +101,7 @@ def response_for(error: Exception, connection: HTTPConnection) -> Response:
     """The answer to this error; to an unexpected one, which is logged, nothing but its id."""
     context = context_of(connection.scope)
     problem, headers = describe(error, request_id=context.request_id)
-    if problem.status >= 500:
+    if problem.status >= 500 and not isinstance(error, HttpError | NotListening):
         _log_failure(error, problem)
     return Response(
         problem.model_dump_json(exclude_none=True),
