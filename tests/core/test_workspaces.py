@@ -306,15 +306,23 @@ async def test_a_new_name_and_labels_need_no_restart(world: World) -> None:
     assert row.boot == "boot-1"
 
 
-async def test_a_new_parameter_waits_for_a_restart_and_says_so(world: World) -> None:
+async def test_a_larger_disk_waits_for_a_restart_and_says_so(world: World) -> None:
+    made = await world.create(name="api")
+    await world.settle()
+    await _change(world, "api", resources={"disk": "20Gi"})
+    await world.settle()
+    assert (await world.row(made.id)).reason == "update pending: restart to apply"
+    assert world.driver.runtimes[made.id].spec.resources.disk_mib == 10240
+    await workspaces.restart(world.core, ADA, "api")
+    await world.settle()
+    assert (await world.row(made.id)).reason == ""
+    assert world.driver.runtimes[made.id].spec.resources.disk_mib == 20480
+
+
+async def test_a_parameter_that_is_a_limit_holds_at_once(world: World) -> None:
     made = await world.create(name="api")
     await world.settle()
     await _change(world, "api", parameters={"cpu": 4})
-    await world.settle()
-    assert (await world.row(made.id)).reason == "update pending: restart to apply"
-    assert world.driver.runtimes[made.id].spec.resources.cpu_millis == 2000
-    await workspaces.restart(world.core, ADA, "api")
-    await world.settle()
     assert (await world.row(made.id)).reason == ""
     assert world.driver.runtimes[made.id].spec.resources.cpu_millis == 4000
 

@@ -15,9 +15,9 @@ from typing import Final
 
 import anyio
 
-from alcove.core import access
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Unavailable
 from alcove.model.event import EventKind, NewEvent
@@ -84,7 +84,7 @@ async def stream(
     core: Core, actor: Actor, ref: str, call: Call
 ) -> AsyncGenerator[AsyncIterator[tuple[Frame, bytes]]]:
     """Run, and read its frames as they come; the last is EXIT. Leaving early kills it."""
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     reach = Reach.of(workspace)
     limited = _limited(call)
     async with core.agents.exec(reach, limited) as frames:
@@ -98,7 +98,7 @@ async def stream(
 @asynccontextmanager
 async def process(core: Core, actor: Actor, ref: str, call: Call) -> AsyncGenerator[Process]:
     """Run with a live stdin or a terminal: read `frames`, send STDIN, RESIZE and SIGNAL."""
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     reach = Reach.of(workspace)
     async with core.agents.process(reach, call) as live:
         telling = _Telling(core, actor, workspace, call)

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from alcove.core import access
 from alcove.core.agent import Reach
 from alcove.core.agent_connection import Response
 from alcove.core.app import Core
 from alcove.core.execs import told
+from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound, Unavailable
 from alcove.model.event import EventKind, NewEvent
@@ -171,7 +171,7 @@ async def _workspace(core: Core, actor: Actor, ref: str, path: str) -> Workspace
     if not path or len(path.encode(errors="replace")) > PATH_MAX or "\0" in path:
         said = f"must be a path of 1 to {PATH_MAX} bytes without NUL"
         raise Invalid(f"path: {said}", [FieldError("path", said)])
-    return await access.workspace(core, actor, ref, Permission.WORKSPACE_FILES)
+    return await entered(core, actor, ref, Permission.WORKSPACE_FILES)
 
 
 def _body(response: Response) -> FileBody:

@@ -11,6 +11,7 @@ from alcove.model.errors import Conflict
 from alcove.model.event import EventKind, NewEvent
 from alcove.model.workspace import Desired, Phase, Workspace
 from alcove.store import events, workspaces
+from alcove.store.workspaces import KEPT, Ends
 
 SETTLED: Final = {
     Desired.RUNNING: Phase.RUNNING,
@@ -38,13 +39,20 @@ async def ask(
     reason: str,
     retire_boot: str | None = None,
     unless_changed: bool = False,
+    endless: bool = False,
 ) -> Workspace:
     """Write what is wanted, with its event, and wake the reconciler. The caller has checked.
 
     With `unless_changed` it is a Conflict if somebody asked for something since `workspace` was
-    read; so that two servers' timers do a thing once.
+    read; so that two servers' timers do a thing once. `endless` takes the end of its time away;
+    one that has none although its lifetime has gets a fresh one when it is to run again.
     """
     now = core.clock()
+    ends: Ends = KEPT
+    if endless:
+        ends = None
+    elif desired is Desired.RUNNING and workspace.expires_at is None:
+        ends = ends_at(now, workspace.lifetime.ttl_s)
     async with core.db.transaction() as tx:
         row = await workspaces.want(
             tx,
@@ -54,6 +62,7 @@ async def ask(
             reason=reason,
             generation=workspace.generation if unless_changed else None,
             retire_boot=retire_boot,
+            expires_at=ends,
         )
         if row is None:
             raise Conflict(f"workspace {workspace.name} was deleted or changed meanwhile")

@@ -11,7 +11,7 @@ from alcove.core.beginnings import Beginning, begun
 from alcove.core.deciding import decided
 from alcove.core.intents import ends_at
 from alcove.core.names import new_workspace_id
-from alcove.core.rendering import check_offered, rendered
+from alcove.core.rendering import check_offered, check_promised, rendered
 from alcove.drivers.base import Capabilities
 from alcove.model.access import Actor
 from alcove.model.identity import User
@@ -47,6 +47,7 @@ def made(
     if beginning is not None:
         found = begun(beginning, found)
     check_offered(found.spec, capabilities, driver=driver)
+    check_promised(found.spec, found.lifetime, capabilities)
     return new_workspace(
         version,
         found,

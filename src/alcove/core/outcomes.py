@@ -62,7 +62,11 @@ def rest(workspace: Workspace, todo: Step, seen: Observation, *, now: datetime) 
                 reason="" if arrived else workspace.reason,
                 failures=forgiven(workspace, now=now),
                 retire_boot=None,
+                stop_at=_stop_again(workspace, now),
             )
+        case Phase.PAUSED:
+            # What does not run uses up no time to run.
+            return replace(after, stop_at=None)
         case Phase.STOPPED:
             reason = workspace.reason or "stopped"
             return replace(
@@ -81,6 +85,14 @@ def rest(workspace: Workspace, todo: Step, seen: Observation, *, now: datetime) 
             return replace(after, reason=(seen.detail or workspace.reason)[:REASON_MAX])
         case _:
             return after
+
+
+def _stop_again(workspace: Workspace, now: datetime) -> datetime | None:
+    """A pause ended the count of the longest run; going on begins another."""
+    longest = workspace.lifetime.runtime_max_s
+    if workspace.stop_at is None and longest is not None:
+        return now + timedelta(seconds=longest)
+    return workspace.stop_at
 
 
 def given_up(workspace: Workspace) -> Workspace:

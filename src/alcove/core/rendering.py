@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from alcove.config import Settings
-from alcove.drivers.base import Capabilities
+from alcove.drivers.base import Capabilities, Keeps
 from alcove.model.errors import Unsupported
 from alcove.model.identity import User
 from alcove.model.template import Ceilings, Recipe
 from alcove.model.units import parse_duration, parse_size_mib
-from alcove.model.workspace import Spec
+from alcove.model.workspace import Isolation, Lifetime, OnExpiry, OnIdle, Spec
 from alcove.recipes.render import Rendered, RenderRequest, render
 from alcove.wire.workspaces import NewWorkspace
 
@@ -80,6 +80,29 @@ def check_offered(spec: Spec, capabilities: Capabilities, *, driver: str) -> Non
         if asked not in offered:
             default = f"the driver {driver} does not offer {asked} here"
             raise Unsupported(f"{asked}: {capabilities.absent.get(asked, default)}")
+
+
+def check_promised(spec: Spec, lifetime: Lifetime, capabilities: Capabilities) -> None:
+    """Raises Unsupported for a pause that its isolation does not keep anything over."""
+    asked = [
+        field
+        for field, pauses in (
+            ("on_expiry", lifetime.on_expiry is OnExpiry.PAUSE),
+            ("on_idle", lifetime.on_idle is OnIdle.PAUSE),
+        )
+        if pauses
+    ]
+    if asked and (why := why_no_pause(spec.isolation, capabilities)):
+        raise Unsupported(f"{asked[0]}: {why}")
+
+
+def why_no_pause(isolation: Isolation, capabilities: Capabilities) -> str | None:
+    """None if it can be paused here."""
+    promise = capabilities.promises.get(isolation)
+    if capabilities.pause and (promise is None or promise.pause is not Keeps.NOTHING):
+        return None
+    default = f"isolation {isolation} cannot be paused here; stop it instead"
+    return capabilities.absent.get("pause", default)
 
 
 def _mib(size: str | None) -> int | None:

@@ -5,7 +5,8 @@ runtime was started with stays until the next start, and `reason` says so.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Final
 
 from alcove.core import access
 from alcove.core.app import Core
@@ -13,17 +14,22 @@ from alcove.core.bus import RECONCILE, workspace_topic
 from alcove.core.deciding import decided
 from alcove.core.intents import ends_at, event
 from alcove.core.outcomes import UPDATE_PENDING
-from alcove.core.rendering import check_offered, rendered
+from alcove.core.rendering import check_offered, check_promised, rendered
+from alcove.core.resizing import of_runtime, resized
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, FieldError, Invalid, NotFound
 from alcove.model.event import EventKind
 from alcove.model.identity import User
 from alcove.model.template import Recipe, TemplateVersion
-from alcove.model.workspace import Desired, Spec, Workspace
+from alcove.model.workspace import Desired, Workspace
 from alcove.recipes.render import Rendered, hostname
 from alcove.store import events, templates, users, workspaces
 from alcove.store.workspaces import Revision
-from alcove.wire.workspaces import NewWorkspace, WorkspaceChange
+from alcove.wire.workspaces import NewWorkspace, ResourcesRequest, WorkspaceChange
+
+_LIFE: Final = ("on_expiry", "idle_stop", "on_idle", "auto_resume")
+_RENDERED: Final = frozenset({"parameters", "template_version", "ttl", "resources", *_LIFE})
+"""What the rest of a workspace is rendered anew for."""
 
 
 async def update(core: Core, actor: Actor, ref: str, change: WorkspaceChange) -> Workspace:
@@ -54,7 +60,7 @@ async def update(core: Core, actor: Actor, ref: str, change: WorkspaceChange) ->
         await events.append(tx, now, event(EventKind.WORKSPACE_UPDATED, actor, row, told))
     core.bus.wake(RECONCILE)
     core.bus.wake(workspace_topic(row.id))
-    return row
+    return await resized(core, found, row)
 
 
 async def _revised(
@@ -71,17 +77,19 @@ async def _revised(
     asked = _asked(found, asked, change, version.recipe)
     made = Rendered(found.spec, found.lifetime, {}, found.repo, found.branch)
     parameters: Mapping[str, object] = found.parameters
-    fresh = bool({"parameters", "template_version", "ttl"} & change.model_fields_set)
-    if fresh:
+    if change.model_fields_set & _RENDERED:
         made = await _rendered(core, actor, found, asked, version, owner, name)
         parameters = made.parameters
         _check_fixed(version.recipe, found, made)
-        check_offered(made.spec, await core.capabilities(), driver=core.driver.name)
+        can = await core.capabilities()
+        check_offered(made.spec, can, driver=core.driver.name)
+        if change.model_fields_set & {"on_expiry", "on_idle"}:
+            check_promised(made.spec, made.lifetime, can)
     spec = replace(made.spec, hostname=hostname(name))
     expires_at = found.expires_at
     if made.lifetime.ttl_s != found.lifetime.ttl_s or "ttl" in change.model_fields_set:
         expires_at = ends_at(core.clock(), made.lifetime.ttl_s)
-    restart = found.boot is not None and _of_runtime(spec) != _of_runtime(found.spec)
+    restart = found.boot is not None and of_runtime(spec) != of_runtime(found.spec)
     revision = Revision(
         name=name,
         labels=found.labels if change.labels is None else change.labels,
@@ -144,7 +152,21 @@ def _asked(
         given |= {"ttl": change.ttl, "ttl_hours": None}
     elif {"ttl", "ttl_hours"} & set(change.parameters or {}):
         given |= {"ttl": None, "ttl_hours": None}
+    given |= {name: getattr(change, name) for name in _LIFE if name in change.model_fields_set}
+    given["resources"] = _resources(asked.resources, change)
     return asked.model_copy(update={k: v for k, v in given.items() if v != getattr(asked, k)})
+
+
+def _resources(
+    before: ResourcesRequest | None, change: WorkspaceChange
+) -> ResourcesRequest | None:
+    """What was asked for before, with the change; a parameter that means one of them and is
+    given now wins over what stood on top before."""
+    kept = {} if before is None else before.model_dump(exclude_none=True)
+    kept = {k: v for k, v in kept.items() if k not in (change.parameters or {})}
+    if change.resources is not None:
+        kept |= change.resources.model_dump(exclude_none=True)
+    return ResourcesRequest.model_validate(kept) if kept else None
 
 
 def _check_fixed(recipe: Recipe, found: Workspace, made: Rendered) -> None:
@@ -169,11 +191,6 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def _of_runtime(spec: Spec) -> Spec:
-    """What only a start applies: all of it; the host name alone is no reason for one."""
-    return replace(spec, hostname="", env=dict(spec.env))
-
-
 def _told(found: Workspace, revision: Revision, *, restart: bool) -> Mapping[str, object]:
     told: dict[str, object] = {}
     if revision.name != found.name:
@@ -192,6 +209,12 @@ def _told(found: Workspace, revision: Revision, *, restart: bool) -> Mapping[str
         told["parameters"] = changed
     if revision.expires_at != found.expires_at:
         told["expires_at"] = revision.expires_at and revision.expires_at.isoformat()
+    for name in ("on_expiry", "on_idle", "auto_resume", "idle_stop_s"):
+        before, after = getattr(found.lifetime, name), getattr(revision.lifetime, name)
+        if before != after:
+            told[name] = after
+    if found.spec.resources != revision.spec.resources:
+        told["resources"] = asdict(revision.spec.resources)
     if told and restart:
         told["restart_needed"] = True
     return told

@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from alcove.core import access
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.app import Core
+from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound
 from alcove.model.event import EventKind, NewEvent
@@ -38,7 +38,7 @@ async def open_terminal(
     if not SESSION.fullmatch(session):
         said = "use 1 to 64 letters, digits, dots, dashes and underscores"
         raise Invalid(f"session: {said}", [FieldError("session", said)])
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     reach = Reach.of(workspace)
     tag = f"terminal:{session}"
     await core.journal.record(_opened(core, actor, workspace, session))

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import anyio
@@ -104,7 +104,7 @@ class Timers:
             await self._act(workspace, decide(workspace, idle_since=None, now=core.clock()))
 
     async def _unused(self) -> None:
-        async for page in self._pages({Phase.STOPPED, Phase.FAILED}):
+        async for page in self._pages({Phase.STOPPED, Phase.FAILED, Phase.PAUSED}):
             for workspace in page:
                 now = self.core.clock()
                 await self._act(workspace, decide(workspace, idle_since=None, now=now))
@@ -188,6 +188,11 @@ class Timers:
             case Decision.ANNOUNCE:
                 await self._announce(workspace, verdict)
                 return
+            case Decision.KEEP:
+                await self._keep(workspace, verdict)
+                return
+            case Decision.PAUSE:
+                desired, kind = Desired.PAUSED, EventKind.WORKSPACE_PAUSE_REQUESTED
             case Decision.STOP:
                 desired, kind = Desired.STOPPED, EventKind.WORKSPACE_STOP_REQUESTED
             case Decision.DELETE:
@@ -201,10 +206,20 @@ class Timers:
                 kind=kind,
                 reason=verdict.reason,
                 unless_changed=True,
+                endless=verdict.decision is Decision.PAUSE and _expired(workspace, core.clock()),
             )
         except Conflict:
             # Somebody, perhaps another server's timers, asked for something first.
             log.info("workspace %s: changed meanwhile, left alone", workspace.id)
+
+    async def _keep(self, workspace: Workspace, verdict: Verdict) -> None:
+        """Its time is over and it does not run: disuse alone will end it."""
+        core, now = self.core, self.core.clock()
+        async with core.db.transaction() as tx:
+            if await duties.end_expiry(tx, workspace):
+                told = {"reason": verdict.reason, "expires_at": None}
+                said = event(EventKind.WORKSPACE_UPDATED, SYSTEM, workspace, told)
+                await events.append(tx, now, said)
 
     async def _announce(self, workspace: Workspace, verdict: Verdict) -> None:
         core, now = self.core, self.core.clock()
@@ -228,6 +243,10 @@ class Timers:
             if len(page) < PAGE:
                 return
             after = page[-1].id
+
+
+def _expired(workspace: Workspace, now: datetime) -> bool:
+    return workspace.expires_at is not None and workspace.expires_at <= now
 
 
 async def run(core: Core) -> None:

@@ -16,6 +16,7 @@ from alcove.core.bus import workspace_topic
 from alcove.core.creation import create as create
 from alcove.core.intents import ask, is_settled
 from alcove.core.pages import Page, PageRequest, position_cursor, read_position
+from alcove.core.rendering import why_no_pause
 from alcove.core.revisions import update as update
 from alcove.drivers.base import Pausable
 from alcove.model.access import Actor, Permission, allows
@@ -97,7 +98,7 @@ async def pause(core: Core, actor: Actor, ref: str) -> Workspace:
     """Freeze it. Raises Unsupported when the driver cannot."""
     found = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     _refuse_deleted(found)
-    await _need_pause(core)
+    await _need_pause(core, found)
     if found.desired is Desired.PAUSED:
         return found
     if found.phase is not Phase.RUNNING:
@@ -111,7 +112,7 @@ async def resume(core: Core, actor: Actor, ref: str) -> Workspace:
     """Let a paused one go on."""
     found = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     _refuse_deleted(found)
-    await _need_pause(core)
+    await _need_pause(core, found)
     if found.desired is Desired.RUNNING:
         return found
     if found.desired is not Desired.PAUSED:
@@ -181,8 +182,8 @@ def _refuse_deleted(workspace: Workspace) -> None:
         raise Conflict(f"workspace {workspace.name} is being deleted")
 
 
-async def _need_pause(core: Core) -> None:
-    capabilities = await core.capabilities()
-    if not capabilities.pause or not isinstance(core.driver, Pausable):
-        default = f"the driver {core.driver.name} cannot pause; stop it instead"
-        raise Unsupported(capabilities.absent.get("pause", default))
+async def _need_pause(core: Core, workspace: Workspace) -> None:
+    if why := why_no_pause(workspace.spec.isolation, await core.capabilities()):
+        raise Unsupported(why)
+    if not isinstance(core.driver, Pausable):
+        raise Unsupported(f"the driver {core.driver.name} cannot pause; stop it instead")

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from alcove.model.units import format_duration
-from alcove.model.workspace import Desired, Phase, Workspace
+from alcove.model.workspace import Desired, OnExpiry, OnIdle, Phase, Workspace
 
 NOTICE: Final = timedelta(days=2)
 """Between the announcement and the deletion of what nobody uses, at least this."""
@@ -22,6 +22,9 @@ NETWORK_BYTES_IDLE: Final = 64 << 10
 
 class Decision(StrEnum):
     STOP = "stop"
+    PAUSE = "pause"
+    KEEP = "keep"
+    """It does not run, so that its time ends without anything being done to it."""
     DELETE = "delete"
     ANNOUNCE = "announce"
 
@@ -40,13 +43,24 @@ def decide(workspace: Workspace, *, idle_since: datetime | None, now: datetime) 
     if workspace.desired is Desired.DELETED or workspace.phase is Phase.DELETED:
         return None
     if workspace.expires_at is not None and workspace.expires_at <= now:
-        lived = _round(workspace.expires_at - workspace.created_at)
-        return Verdict(Decision.DELETE, f"deleted: lived its {lived}")
+        return _when_expired(workspace, workspace.expires_at)
     if workspace.desired is Desired.STOPPED:
         return _when_stopped(workspace, now)
-    if workspace.phase is Phase.FAILED:
+    if workspace.phase in (Phase.FAILED, Phase.PAUSED):
         return _when_unused(workspace, now)
     return _when_running(workspace, idle_since, now)
+
+
+def _when_expired(workspace: Workspace, expires_at: datetime) -> Verdict | None:
+    lived = _round(expires_at - workspace.created_at)
+    if workspace.lifetime.on_expiry is OnExpiry.DELETE:
+        return Verdict(Decision.DELETE, f"deleted: lived its {lived}")
+    if workspace.phase is Phase.RUNNING and workspace.desired is Desired.RUNNING:
+        return Verdict(Decision.PAUSE, f"paused: lived its {lived}")
+    if workspace.phase in (Phase.PAUSED, Phase.STOPPED, Phase.FAILED):
+        return Verdict(Decision.KEEP, f"lived its {lived}")
+    # On its way to something; it is looked at again when it is there.
+    return None
 
 
 def _when_stopped(workspace: Workspace, now: datetime) -> Verdict | None:
@@ -78,16 +92,18 @@ def _when_unused(workspace: Workspace, now: datetime) -> Verdict | None:
 def _when_running(
     workspace: Workspace, idle_since: datetime | None, now: datetime
 ) -> Verdict | None:
-    if workspace.phase not in (Phase.RUNNING, Phase.PAUSED):
+    if workspace.phase is not Phase.RUNNING or workspace.desired is not Desired.RUNNING:
         return None
     if workspace.stop_at is not None and workspace.stop_at <= now:
         longest = workspace.lifetime.runtime_max_s
         ran = f"its {format_duration(longest)}" if longest else "until it was to stop"
         return Verdict(Decision.STOP, f"stopped: ran {ran}")
     idle_s = workspace.lifetime.idle_stop_s
-    if idle_s is None or idle_since is None or workspace.phase is Phase.PAUSED:
+    if idle_s is None or idle_since is None:
         return None
     if now - idle_since >= timedelta(seconds=idle_s):
+        if workspace.lifetime.on_idle is OnIdle.PAUSE:
+            return Verdict(Decision.PAUSE, f"paused: idle for {_in_words(idle_s)}")
         return Verdict(Decision.STOP, f"stopped: idle for {_in_words(idle_s)}")
     return None
 

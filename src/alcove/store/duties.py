@@ -30,7 +30,7 @@ async def due(tx: Tx, *, now: datetime, limit: int) -> Sequence[Workspace]:
             c.desired != Desired.DELETED,
             or_(
                 c.expires_at <= now,
-                (c.stop_at <= now) & c.phase.in_([Phase.RUNNING, Phase.PAUSED]),
+                (c.stop_at <= now) & (c.phase == Phase.RUNNING),
                 c.ephemeral & (c.phase == Phase.STOPPED),
             ),
         )
@@ -81,6 +81,21 @@ async def announce(tx: Tx, workspace: Workspace, *, now: datetime) -> bool:
         .returning(workspaces.c.id)
     )
     return (await tx.execute(told)).one_or_none() is not None
+
+
+async def end_expiry(tx: Tx, workspace: Workspace) -> bool:
+    """Take its end away; False if somebody gave it another one."""
+    ended = (
+        update(workspaces)
+        .where(
+            workspaces.c.id == workspace.id,
+            workspaces.c.generation == workspace.generation,
+            workspaces.c.expires_at.is_not(None),
+        )
+        .values(expires_at=None)
+        .returning(workspaces.c.id)
+    )
+    return (await tx.execute(ended)).one_or_none() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -73,6 +73,15 @@ class WorkspaceFilters:
     phases: Sequence[Phase] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     id: WorkspaceId | None = None
+
+
+class Kept:
+    """The type of KEPT."""
+
+
+KEPT: Final = Kept()
+"""The end stays what it is."""
+Ends: TypeAlias = datetime | Kept | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +178,10 @@ async def want(
     reason: str,
     generation: int | None = None,
     retire_boot: str | None = None,
+    expires_at: "Ends" = KEPT,
 ) -> Workspace | None:
-    """Ask for another state. With `generation`, only if nobody else asked in between.
+    """Ask for another state, and perhaps another end. With `generation`, only if nobody else
+    asked in between.
 
     Deleted stays deleted: answers None when the row is on its way out, or gone, or has moved on.
     """
@@ -188,6 +199,8 @@ async def want(
     }
     if retire_boot is not None:
         values["retire_boot"] = retire_boot
+    if not isinstance(expires_at, Kept):
+        values["expires_at"] = expires_at
     changed = update(workspaces).where(asked).values(**values).returning(*workspaces.c)
     row = (await tx.execute(changed)).one_or_none()
     return None if row is None else load_workspace(row)
@@ -243,6 +256,21 @@ async def revise(
             raise Conflict(f"there is already a workspace named {revision.name}") from error
         raise
     return None if row is None else load_workspace(row)
+
+
+async def set_reason(tx: Tx, workspace: Workspace, *, reason: str) -> bool:
+    """False, and nothing written, if somebody asked for something or gave another reason."""
+    changed = (
+        update(workspaces)
+        .where(
+            workspaces.c.id == workspace.id,
+            workspaces.c.generation == workspace.generation,
+            workspaces.c.reason == workspace.reason,
+        )
+        .values(reason=reason)
+        .returning(workspaces.c.id)
+    )
+    return (await tx.execute(changed)).one_or_none() is not None
 
 
 async def set_health(tx: Tx, id: WorkspaceId, *, boot: str, health: str) -> str | None:
