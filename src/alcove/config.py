@@ -40,7 +40,9 @@ class Settings:
     disk_max: str = "1Ti"
     ttl_max: str = "365d"
     """The operator's ceilings; a template may only be stricter."""
-    workspaces_max_per_user: int = 50
+    workspaces_max_per_user: int = 500
+    pool_memory_max: str = "4Gi"
+    """What the members of all pools may use together, as measured."""
     isolation_min: str = "container"
     """What every workspace gets at least: container, gvisor or microvm."""
     snapshots_max_per_user: int = 50

@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from alcove.config import Settings
+from alcove.core.deciding import default_isolation
 from alcove.core.rendering import rendered
+from alcove.drivers.base import Capabilities
 from alcove.model.access import Role
 from alcove.model.errors import Conflict, Invalid, NotFound
 from alcove.model.identity import User
@@ -67,7 +69,14 @@ class Catalog:
     )
 
     async def entry(
-        self, db: Database, settings: Settings, name: str, number: int | None, *, now: datetime
+        self,
+        db: Database,
+        name: str,
+        number: int | None,
+        *,
+        settings: Settings,
+        capabilities: Capabilities,
+        now: datetime,
     ) -> Entry:
         """The version, the promoted one unless a number is given. Raises NotFound, Conflict."""
         seen = self._seen.get((name, number))
@@ -76,7 +85,7 @@ class Catalog:
         async with db.read() as tx:
             version = await _version(tx, name, number)
             overrides = await pools.settings(tx, name)
-        found = self.pools_of(version, overrides, settings)
+        found = self.pools_of(version, overrides, settings=settings, capabilities=capabilities)
         entry = Entry(version, {pool.isolation: pool for pool in found if pool.settings.on})
         self._seen[name, number] = _Seen(entry, now + KEPT)
         self._seen.move_to_end((name, number))
@@ -93,11 +102,15 @@ class Catalog:
         self,
         version: TemplateVersion,
         overrides: Mapping[tuple[str, Isolation], PoolSettings],
+        *,
         settings: Settings,
+        capabilities: Capabilities,
     ) -> list[Pool]:
-        """The template's own pool, as it is or as an operator set it, and those set beside it."""
-        own = version.recipe.isolation
-        wanted = {own: version.recipe.pool} | {
+        """The template's own pool first, as it is or as an operator set it; then those set beside
+        it."""
+        recipe = version.recipe
+        own = default_isolation(recipe, settings=settings, capabilities=capabilities)
+        wanted = {own: recipe.pool} | {
             isolation: found
             for (template, isolation), found in overrides.items()
             if template == version.template
@@ -110,7 +123,7 @@ class Catalog:
                 settings,
                 own=(version.template, isolation) not in overrides,
             )
-            for isolation, found in sorted(wanted.items())
+            for isolation, found in sorted(wanted.items(), key=lambda item: item[0] is not own)
         ]
 
     def _pool(
@@ -147,7 +160,7 @@ def _member(recipe: Recipe, isolation: Isolation, settings: Settings) -> Spec | 
     try:
         made = rendered(
             replace(recipe, parameters=optional),
-            NewWorkspace(template=recipe.name, isolation=isolation),
+            NewWorkspace(template=recipe.name),
             name="pool",
             owner=_NOBODY,
             settings=settings,
@@ -155,7 +168,9 @@ def _member(recipe: Recipe, isolation: Isolation, settings: Settings) -> Spec | 
     except Invalid as error:
         return f"the template cannot be rendered without being asked: {error}"
     # Ephemeral: one that ends is never started again.
-    return replace(made.spec, ephemeral=True, env={}, clone=None, scripts=(), files={})
+    return replace(
+        made.spec, isolation=isolation, ephemeral=True, env={}, clone=None, scripts=(), files={}
+    )
 
 
 async def _version(tx: Tx, name: str, number: int | None) -> TemplateVersion:

@@ -225,7 +225,10 @@ async def _step_on(core: Core, row: Workspace, lease: Lease) -> None:
             after = given_up(replace(current, reason=", ".join(left), check_at=core.clock()))
             await _settle(core, row, after, lease, leftovers=left)
             return
-        done.add(todo.effect)
+        if current.handle is None:
+            done.clear()  # what was discarded is made afresh, and told afresh
+        else:
+            done.add(todo.effect)
 
 
 async def _observe(core: Core, workspace: Workspace) -> Observation:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import anyio
 
-from alcove.core import reconciler, snapshot_keeper, startups, timers
+from alcove.core import pool_keeper, reconciler, snapshot_keeper, startups, timers
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
 from alcove.model.errors import Unavailable
@@ -21,6 +21,7 @@ def loops(core: Core) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
     """By name, each to be run until it is cancelled."""
     found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "journal": lambda: core.journal.run(core),
+        "pools": lambda: pool_keeper.run(core),
         "reconciler": lambda: reconciler.run(core),
         "snapshots": lambda: snapshot_keeper.run(core),
         "startups": lambda: startups.run(core),

@@ -24,6 +24,8 @@ class Permission(StrEnum):
     """`resource:action`. Keep the list alphabetical."""
 
     AUDIT_READ = "audit:read"
+    POOL_READ = "pool:read"
+    POOL_WRITE = "pool:write"
     SERVER_OPERATE = "server:operate"
     SERVER_READ = "server:read"
     SNAPSHOT_READ = "snapshot:read"
@@ -56,7 +58,7 @@ _MEMBER_OWN: Final = frozenset(
         P.WORKSPACE_UPDATE,
     }
 )
-_MEMBER_ANY: Final = frozenset({P.SERVER_READ, P.TEMPLATE_READ, P.USER_READ})
+_MEMBER_ANY: Final = frozenset({P.POOL_READ, P.SERVER_READ, P.TEMPLATE_READ, P.USER_READ})
 _AUDITOR_ANY: Final = _MEMBER_ANY | {P.AUDIT_READ, P.SNAPSHOT_READ, P.WORKSPACE_READ}
 _ALL: Final = frozenset(Permission)
 

@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     PORT_OPENED = "port.opened"
     PORT_SHARED = "port.shared"
     PORT_UNSHARED = "port.unshared"
+    POOL_CHANGED = "pool.changed"
     SESSION_OPENED = "session.opened"
     SESSION_REFUSED = "session.refused"
     SESSION_REVOKED = "session.revoked"

@@ -175,6 +175,8 @@ class Member:
     reason: str = ""
     fits: bool = True
     """False: it was made for another Spec than its pool's of now."""
+    failed_for: timedelta = timedelta()
+    """How long it is known that it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,8 @@ class Plan:
 STARTING_MAX: Final = 8
 """Members being made at a time, of all pools: people's own cold starts go first."""
 REMOVE_MAX: Final = 16
+FAILED_FOR: Final = timedelta(seconds=30)
+"""So long one that failed stays, and another is tried only beside some that run."""
 STUCK_AFTER: Final = timedelta(seconds=15)
 """One that is being made for longer waits for something, an image perhaps, and takes no turn."""
 
@@ -212,68 +216,64 @@ def plan(
     pool has no member that runs, one at a time is tried. The emptiest pool comes first.
     """
     by_pool: dict[str, list[Member]] = {want.pool: [] for want in wants}
+    failed: dict[str, str] = {}
     gone: list[Member] = []
     for member in members:
-        if member.phase is Phase.FAILED or member.pool not in by_pool or not member.fits:
+        if member.pool not in by_pool or not member.fits:
             gone.append(member)
+        elif member.phase is Phase.FAILED:
+            failed[member.pool] = member.reason
+            if member.failed_for >= FAILED_FOR:
+                gone.append(member)
         else:
             by_pool[member.pool].append(member)
     for want in wants:
         there = by_pool[want.pool]
-        if over := len(there) - want.size:
-            # Those that are not ready yet are the cheapest to lose, then the youngest.
-            there.sort(key=lambda m: (m.phase is Phase.RUNNING, -m.created_at.timestamp()))
-            gone += there[: max(over, 0)]
-            del there[: max(over, 0)]
-    start, why = _starts(wants, by_pool, memory_mib=memory_mib, now=now)
-    return Plan(start, tuple(member.id for member in gone[:REMOVE_MAX]), why)
-
-
-def _starts(
-    wants: Sequence[Want],
-    by_pool: Mapping[str, Sequence[Member]],
-    *,
-    memory_mib: int,
-    now: datetime,
-) -> tuple[dict[str, int], dict[str, str]]:
+        # Those that are not ready yet are the cheapest to lose, then the youngest.
+        there.sort(key=lambda m: (m.phase is Phase.RUNNING, -m.created_at.timestamp()))
+        over = max(0, len(there) - want.size)
+        gone += there[:over]
+        del there[:over]
+    used = sum(want.mib * len(by_pool[want.pool]) for want in wants)
+    turns = STARTING_MAX - sum(
+        member.phase is not Phase.RUNNING and now - member.created_at < STUCK_AFTER
+        for there in by_pool.values()
+        for member in there
+    )
     start: dict[str, int] = {}
     why: dict[str, str] = {}
-    used = sum(want.mib * len(by_pool[want.pool]) for want in wants)
-    fresh = {
-        want.pool: [m for m in by_pool[want.pool] if m.phase is not Phase.RUNNING]
-        for want in wants
-    }
-    turns = STARTING_MAX - sum(
-        now - member.created_at < STUCK_AFTER for waits in fresh.values() for member in waits
-    )
-    missing = {want.pool: want.size - len(by_pool[want.pool]) for want in wants}
-    for want in sorted(wants, key=lambda w: _fullness(w, by_pool[w.pool])):
-        many = missing[want.pool]
-        if many <= 0:
-            if waiting := fresh[want.pool]:
-                why[want.pool] = waiting[0].reason or f"{len(waiting)} are starting"
-            continue
+    for want in sorted(wants, key=lambda w: len(by_pool[w.pool]) / max(1, w.size)):
+        there = by_pool[want.pool]
         room = max(0, (memory_mib - used) // max(1, want.mib))
-        if room < many:
-            why[want.pool] = f"the pools' memory ceiling of {memory_mib} MiB is reached"
-        else:
-            why[want.pool] = _waits(fresh[want.pool]) or "it is being refilled"
-        tried = len(by_pool[want.pool]) > len(fresh[want.pool])
-        at_once = many if tried else 1 - len(fresh[want.pool])
-        begun = max(0, min(many, room, at_once, want.may_start, turns))
+        many = _begin(want, there, failed=want.pool in failed)
+        begun = max(0, min(many, room, want.may_start, turns))
         if begun:
             start[want.pool] = begun
             turns -= begun
             used += begun * want.mib
-    return start, why
+        short = sum(m.phase is Phase.RUNNING for m in there) < want.size
+        if short and room < want.size - len(there):
+            why[want.pool] = f"the memory ceiling of all pools, {memory_mib} MiB, is reached"
+        elif short:
+            why[want.pool] = failed.get(want.pool) or _waits_for(there)
+    return Plan(start, tuple(member.id for member in gone[:REMOVE_MAX]), why)
 
 
-def _waits(waiting: Sequence[Member]) -> str:
-    return next((member.reason for member in waiting if member.reason), "")
+def _begin(want: Want, there: Sequence[Member], *, failed: bool) -> int:
+    """How many the pool would begin at once, if it had the turns and the room."""
+    missing = want.size - len(there)
+    running = sum(member.phase is Phase.RUNNING for member in there)
+    if running and not failed:
+        return missing
+    if failed and not running:
+        return 0
+    return min(missing, 1 - (len(there) - running))
 
 
-def _fullness(want: Want, there: Sequence[Member]) -> float:
-    return len(there) / max(1, want.size)
+def _waits_for(there: Sequence[Member]) -> str:
+    waiting = [member for member in there if member.phase is not Phase.RUNNING]
+    said = next((member.reason for member in waiting if member.reason), "")
+    return said or (f"{len(waiting)} are starting" if waiting else "it is about to be refilled")
 
 
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")

@@ -6,6 +6,7 @@ Names and bounds only; what they mean together is checked in `native` and `decla
 from enum import StrEnum
 from typing import Final
 
+from alcove.model.pool import REFILL_MAX, SIZE_MAX, WINDOWS_MAX, PoolMode
 from alcove.model.template import ParameterType
 from alcove.model.workspace import (
     Isolation,
@@ -188,8 +189,35 @@ NETWORK: Final = _table(
     mode=(_enum(NetworkMode), "Default open; for agents none."),
 )
 
+_MEMBERS: Final = Number(0, SIZE_MAX, whole=True)
+_TIME: Final = Text(
+    min=5, max=5, pattern=r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", says="a time like 08:00"
+)
+WINDOW: Final = Table(
+    {
+        "days": Field(
+            Text(
+                min=3,
+                max=40,
+                pattern=r"daily|(?:mon|tue|wed|thu|fri|sat|sun)"
+                r"(?:[-,](?:mon|tue|wed|thu|fri|sat|sun))*",
+                says="days like mon-fri, sat,sun or daily",
+            ),
+            "On which it begins; default daily.",
+        ),
+        "from": Field(_TIME, "When it begins.", True),
+        "to": Field(_TIME, "When it ends; not later than from is on the next day.", True),
+        "min": Field(_MEMBERS, "The least size meanwhile.", True),
+    }
+)
 POOL: Final = _table(
-    size=(Number(0, 1000, whole=True), "Workspaces started ahead; not in effect yet."),
+    size=(_MEMBERS, "Workspaces started ahead, always so many; in place of min and max."),
+    min=(_MEMBERS, "The least; default 0."),
+    max=(_MEMBERS, "The most. Between the two it follows the demand."),
+    mode=(_enum(PoolMode), "fixed keeps the least; default adaptive where max is over min."),
+    schedule=(ListOf(WINDOW, WINDOWS_MAX), "Times of the week with another least size."),
+    zone=(Text(min=1, max=64), "Time zone of the schedule; default UTC."),
+    refill_per_second=(Number(0.1, REFILL_MAX), "Begun in a second, at most; default 20."),
 )
 
 TEMPLATE: Final = Table(

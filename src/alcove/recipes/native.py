@@ -23,6 +23,7 @@ from alcove.model.workspace import (
 from alcove.recipes import declarations, environment
 from alcove.recipes.document import Node, parse
 from alcove.recipes.fields import NAME, TEMPLATE
+from alcove.recipes.pooling import read_pool
 from alcove.recipes.problem import Problem, Report, Severity, quoted
 from alcove.recipes.scripts import read_files, read_scripts
 from alcove.recipes.shape import BAD, Part
@@ -112,9 +113,7 @@ def _recipe(
     scripts = read_scripts(raw.get("scripts", ()), files, report)
     texts = read_files(raw, files, report)
     _check_env(raw, report)
-    if raw.get("pool", {}).get("size"):
-        said = "has no effect yet: there are no pools, and workspaces start when created"
-        report.warn(raw.line("pool", "size"), "pool.size", said)
+    pool = read_pool(raw, report)
     if image is None:
         return None
     return Recipe(
@@ -137,6 +136,7 @@ def _recipe(
         scripts=scripts,
         lifecycle=lifecycle,
         network=network,
+        pool=pool,
         files=texts,
     )
 
