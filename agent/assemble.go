@@ -62,7 +62,9 @@ func assemble(settings config.Config) (*agent, error) {
 	content := &envd.Content{Files: files, Table: table, Meter: meter}
 	content.Routes(routes.For(server.ForFiles))
 	routes.HandleFunc(server.ForClients, "POST /files/compose", content.Compose)
-	routes.Handle(server.ForControl, "POST /init", &control.Init{Table: table, Runner: runner, SetToken: guard.SetToken})
+	routes.Handle(server.ForControl, "POST /init", &control.Init{
+		Table: table, Runner: runner, SetToken: guard.SetToken, Files: files,
+	})
 	routes.Handle(server.ForControl, "GET /alcove/startup", &control.Startup{Runner: runner})
 	routes.Handle(server.ForControl, "GET /alcove/logs", &control.Logs{Journal: log})
 	routes.Handle(server.ForControl, "GET /alcove/stats", &control.Stats{Collector: &stats.Collector{Table: table, Meter: meter}})

@@ -6,12 +6,17 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"alcove.dev/agent/internal/connect"
 	"alcove.dev/agent/internal/fault"
+	"alcove.dev/agent/internal/filesystem"
+	"alcove.dev/agent/internal/identity"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/startup"
 )
@@ -38,6 +43,9 @@ type claim struct {
 	AccessTokenE2B *string           `json:"accessToken"`
 	Identity       *Identity         `json:"identity"`
 	Startup        *startup.Plan     `json:"startup"`
+	// FirstClaim says that nobody may have had this agent before; its value tells one claim from another.
+	FirstClaim string            `json:"first_claim"`
+	Files      map[string]string `json:"files"`
 }
 
 // Init serves POST /init.
@@ -45,6 +53,12 @@ type Init struct {
 	Table    *process.Table
 	Runner   *startup.Runner
 	SetToken func(string)
+	Files    *filesystem.Files
+
+	mutex   sync.Mutex
+	told    bool
+	claimed string // the mark of the first claim, if that had one
+	wrote   string // whose files were written
 }
 
 func (i *Init) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -65,6 +79,11 @@ func (i *Init) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *Init) apply(c *claim) error {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	if c.FirstClaim != "" && i.told && i.claimed != c.FirstClaim {
+		return connect.Errorf(connect.AlreadyExists, "this agent has been claimed before: it is not handed out twice")
+	}
 	env := c.Env
 	if env == nil {
 		env = c.EnvVars
@@ -73,6 +92,10 @@ func (i *Init) apply(c *claim) error {
 		if key == "" || strings.ContainsAny(key, "=\x00") || strings.ContainsRune(value, 0) {
 			return connect.Errorf(connect.InvalidArgument, "env: %q is not a name of a variable, or its value has a NUL", key)
 		}
+	}
+	i.told = true
+	if c.FirstClaim != "" {
+		i.claimed = c.FirstClaim
 	}
 	if user := first(c.User, c.DefaultUser); user != "" {
 		if err := i.Table.Users.SetDefault(user); err != nil {
@@ -94,11 +117,52 @@ func (i *Init) apply(c *claim) error {
 		// Only with CAP_SYS_ADMIN, which the agent should not have; the driver sets it otherwise.
 		_ = syscall.Sethostname([]byte(c.Hostname))
 	}
+	if err := i.write(c); err != nil {
+		return err
+	}
 	// Last: the steps run with all of the above.
 	if c.Startup != nil {
 		return i.Runner.Begin(*c.Startup)
 	}
 	return nil
+}
+
+// write makes the files of the claim, as the user. What its owner changed since is not written over when the
+// claim is repeated.
+func (i *Init) write(c *claim) error {
+	whose := "?"
+	if c.Identity != nil {
+		whose = c.Identity.WorkspaceID
+	}
+	if len(c.Files) == 0 || i.wrote == whose {
+		return nil
+	}
+	user, err := i.Table.Users.Lookup("")
+	if err != nil {
+		return fmt.Errorf("files: %w", err)
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.Files)) {
+		if err := i.writeOne(user, path, c.Files[path]); err != nil {
+			return fmt.Errorf("files: %s: %w", path, err)
+		}
+	}
+	i.wrote = whose
+	return nil
+}
+
+func (i *Init) writeOne(user identity.User, path, text string) error {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return connect.Errorf(connect.InvalidArgument, "this cannot be a path")
+	}
+	w, err := i.Files.Create(user, process.Resolve(path, user, ""))
+	if err != nil {
+		return err
+	}
+	if _, err := w.WriteString(text); err != nil {
+		w.Abort()
+		return err
+	}
+	return w.Commit(nil)
 }
 
 func first(values ...string) string {
