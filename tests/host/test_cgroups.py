@@ -1,13 +1,16 @@
 """Cgroups of both versions are read alike; version 2 from a tree written by the test."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from alcove.host.cgroups import Cgroups, CgroupUse, Limits
-from alcove.model.workspace import WorkspaceId
+from alcove.model.errors import DriverError
+from alcove.model.workspace import Resources, WorkspaceId
 
 BOX = WorkspaceId("ws-abcdefgh23456723")
+WANTED = Resources(2500, 200, 1024, 90)
 UNIFIED = {
     "cpu.stat": "usage_usec 5000\nuser_usec 1\n",
     "cpu.max": "150000 100000\n",
@@ -20,6 +23,8 @@ UNIFIED = {
     "pids.current": "4\n",
     "pids.max": "64\n",
     "cgroup.procs": "",
+    "cgroup.freeze": "0\n",
+    "cgroup.events": "populated 1\nfrozen 0\n",
 }
 SPLIT = {
     "cpuacct/cpuacct.usage": "5000000\n",
@@ -33,6 +38,7 @@ SPLIT = {
     "blkio/blkio.throttle.io_service_bytes_recursive": "8:0 Read 10\n8:0 Write 23\nTotal 33\n",
     "pids/pids.current": "4\n",
     "pids/pids.max": "64\n",
+    "freezer/freezer.state": "THAWED\n",
 }
 USE = CgroupUse(5000, 2 << 20, 100 << 20, 33, 4, 1)
 LIMITS = Limits(100 << 20, 100 << 20, 1500, 64)
@@ -93,3 +99,66 @@ def test_version_2_kills_at_once(tmp_path: Path) -> None:
 
 def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
     assert _split(tmp_path).remove(WorkspaceId("ws-other"), timeout_s=0) == []
+
+
+@pytest.mark.parametrize("make", [_unified, _split])
+def test_limits_are_changed_alike(tmp_path: Path, make: type[Cgroups]) -> None:
+    cgroups = make(tmp_path)  # pyright: ignore[reportArgumentType]
+    cgroups.set_limits(BOX, WANTED)
+    swap = 100 << 20 if make is _split else 0  # no memory.memsw at the top of this tree
+    assert cgroups.limits(BOX) == Limits(200 << 20, swap or (200 << 20), 2500, 90)
+
+
+@pytest.mark.parametrize("memory_mib", [50, 200])
+def test_memory_never_is_more_than_memory_and_swap(
+    tmp_path: Path, memory_mib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgroups = _split(tmp_path)
+    (tmp_path / "memory/memory.memsw.limit_in_bytes").write_text("")
+    written: list[str] = []
+    write = Path.write_text
+
+    def noted(path: Path, text: str) -> int:
+        written.append(path.name)
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", noted)
+    cgroups.set_limits(BOX, replace(WANTED, memory_mib=memory_mib))
+    memory = [name for name in written if name.startswith("memory.")]
+    both = ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes"]
+    assert memory == (both if memory_mib == 200 else both[::-1])
+
+
+@pytest.mark.parametrize("make", [_unified, _split])
+def test_memory_in_use_is_not_cut(tmp_path: Path, make: type[Cgroups]) -> None:
+    cgroups = make(tmp_path)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DriverError, match=r"memory_mib: .* uses 2 MiB now"):
+        cgroups.set_limits(BOX, replace(WANTED, memory_mib=2))
+    assert cgroups.limits(BOX) == LIMITS
+
+
+@pytest.mark.parametrize("make", [_unified, _split])
+def test_what_does_not_stand_still_in_time_goes_on(
+    tmp_path: Path, make: type[Cgroups], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cgroups = make(tmp_path)  # pyright: ignore[reportArgumentType]
+    write = Path.write_text
+
+    def on_the_way(path: Path, text: str) -> int:
+        """As the kernel does while a process waits for a device."""
+        return write(path, "FREEZING" if text == "FROZEN" else text)
+
+    monkeypatch.setattr(Path, "write_text", on_the_way)
+    with pytest.raises(DriverError, match="does not stand still within 0 s"):
+        cgroups.freeze(BOX, timeout_s=0)
+    assert not cgroups.frozen(BOX)
+
+
+def test_a_unified_tree_stands_still_when_the_kernel_says_so(tmp_path: Path) -> None:
+    cgroups, own = _unified(tmp_path), tmp_path / "alcove" / BOX
+    (own / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    cgroups.freeze(BOX, timeout_s=0)
+    assert (own / "cgroup.freeze").read_text() == "1"
+    assert cgroups.frozen(BOX)
+    cgroups.thaw(BOX)
+    assert not cgroups.frozen(BOX)

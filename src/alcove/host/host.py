@@ -62,8 +62,8 @@ class Host:
 
     def tidy(self) -> None:
         """At start: finish or undo what was cut off, and remove what nobody can need any more."""
-        self._parts.shelf.tidy()
         settle(self._parts)
+        self._parts.shelf.tidy()
         records = [self._parts.records.get(w) for w in self._parts.records.ids()]
         if not any(r is not None and r.process is not None for r in records):
             self._parts.ground.remove_former_agents()

@@ -9,8 +9,8 @@ import logging
 from typing import Final
 
 from alcove.host.parts import Parts
-from alcove.host.state import Stage, alive
-from alcove.model.errors import DriverError
+from alcove.host.state import Record, Stage, alive
+from alcove.model.errors import AlcoveError, DriverError
 from alcove.model.workspace import WorkspaceId
 
 log: Final = logging.getLogger(__name__)
@@ -53,27 +53,42 @@ def resume(parts: Parts, workspace: WorkspaceId) -> None:
 
 def settle(parts: Parts) -> None:
     """At start: what the records say is made true, also of what a verb left in between."""
+    interrupted = parts.shelf.interrupted()
     for workspace in sorted(parts.records.ids()):
         with parts.turns.of(workspace):
             parts.ground.thaw_volume(workspace)
             record = parts.records.get(workspace)
-            if alive(record) is None or record is None:
+            if record is None or alive(record) is None:
                 continue
             try:
+                if workspace in interrupted:
+                    _let_go(parts, workspace, record)
                 _settle_one(parts, workspace, paused=record.stage is Stage.PAUSED)
-            except (DriverError, OSError):
+            except (AlcoveError, OSError):
                 log.exception("could not settle whether %s stands still", workspace)
 
 
-def _settle_one(parts: Parts, workspace: WorkspaceId, *, paused: bool) -> None:
-    if paused:
-        try:
-            parts.ground.hide_socket(workspace)
-            parts.ground.cgroups.freeze(workspace, timeout_s=FREEZE_TIMEOUT_S)
-        except DriverError:
-            parts.records.note(workspace, stage=Stage.RUNNING)
-            parts.ground.show_socket(workspace)
-            raise
+def _let_go(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
+    """What a checkpoint left standing still goes on; whether it did, only the runtime knows."""
+    runtime = parts.ground.runtime(record.isolation)
+    if not runtime.checkpoints:
         return
     parts.ground.cgroups.thaw(workspace)
-    parts.ground.show_socket(workspace)
+    try:
+        runtime.resume(workspace)
+    except DriverError as error:
+        log.info("%s was not standing still: %s", workspace, error)
+
+
+def _settle_one(parts: Parts, workspace: WorkspaceId, *, paused: bool) -> None:
+    if not paused:
+        parts.ground.cgroups.thaw(workspace)
+        parts.ground.show_socket(workspace)
+        return
+    try:
+        parts.ground.hide_socket(workspace)
+        parts.ground.cgroups.freeze(workspace, timeout_s=FREEZE_TIMEOUT_S)
+    except DriverError:
+        parts.records.note(workspace, stage=Stage.RUNNING)
+        parts.ground.show_socket(workspace)
+        raise

@@ -1,9 +1,11 @@
 """Where snapshots are kept: a directory for each, which is complete or not there.
 
-It is made under a temporary name, summed, written out, described in `snapshot.json`, and then
-renamed. One rule: nothing is begun from a snapshot before its files were found as they were kept.
+It is made under a temporary name, which tells whose it is, summed, written out, described in
+`snapshot.json`, and then renamed. One rule: nothing is begun from a snapshot before its files
+were found as they were kept.
 """
 
+import re
 import shutil
 import threading
 from collections.abc import Mapping
@@ -17,13 +19,13 @@ from alcove.drivers.base import Taken
 from alcove.host.copying import digest, sync
 from alcove.host.protocol import SNAPSHOT_ID
 from alcove.model.errors import DriverError
-from alcove.model.workspace import Isolation, SnapshotId
+from alcove.model.workspace import Isolation, SnapshotId, WorkspaceId
 
 VOLUME: Final = "volume.img"
 MEMORY: Final = "memory"
 _META: Final = "snapshot.json"
 _VERSION: Final = 1
-_HALF: Final = ".new"
+_HALF: Final = re.compile(r"(sn-[a-z2-7]{16})\.(ws-[a-z2-7]{16})\.new")
 _GOING: Final = ".old"
 
 
@@ -72,12 +74,17 @@ class Shelf:
         self._lock = threading.Lock()
         self._checked: dict[SnapshotId, tuple[tuple[int, ...], ...]] = {}
 
+    def interrupted(self) -> set[WorkspaceId]:
+        """At start: the workspaces that were being kept when the last process ended."""
+        return {workspace for _, workspace in self._halves()}
+
     def tidy(self) -> None:
         """At start: remove what was half made, and what was half removed."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        for path in self._directory.iterdir():
-            if path.name.endswith((_HALF, _GOING)):
-                shutil.rmtree(path, ignore_errors=True)
+        for snapshot, _ in self._halves():
+            self.remove(snapshot)
+        for path in self._directory.glob(f"*{_GOING}"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def path(self, snapshot: SnapshotId) -> Path:
         return self._directory / snapshot
@@ -132,16 +139,15 @@ class Shelf:
             self._checked[snapshot] = marks
         return kept
 
-    def begin(self, snapshot: SnapshotId) -> Path:
-        """An empty directory for the files of a new one."""
-        half = self._directory / f"{snapshot}{_HALF}"
-        shutil.rmtree(half, ignore_errors=True)
+    def begin(self, snapshot: SnapshotId, workspace: WorkspaceId) -> Path:
+        """An empty directory for the files of a new one of that workspace."""
+        self.remove(snapshot)
+        half = self._directory / f"{snapshot}.{workspace}.new"
         half.mkdir(mode=0o700)
         return half
 
-    def describe(self, snapshot: SnapshotId, origin: Origin, *, memory: bool) -> Kept:
+    def describe(self, snapshot: SnapshotId, half: Path, origin: Origin, *, memory: bool) -> Kept:
         """Sum what was put into the directory that `begin` gave, and have it on the disk."""
-        half = self._directory / f"{snapshot}{_HALF}"
         paths = sorted(p for p in half.rglob("*") if p.is_file())
         files = {str(p.relative_to(half)): Sum(p.stat().st_size, digest(p)) for p in paths}
         size = sum(p.stat().st_blocks * 512 for p in paths)
@@ -151,15 +157,13 @@ class Shelf:
             sync(path)
         return kept
 
-    def finish(self, kept: Kept) -> None:
+    def finish(self, kept: Kept, half: Path) -> None:
         """From here on it is there."""
-        (self._directory / f"{kept.snapshot}{_HALF}").rename(self.path(kept.snapshot))
+        half.rename(self.path(kept.snapshot))
         sync(self._directory)
+        marks = self._marks(kept)
         with self._lock:
-            self._checked[kept.snapshot] = self._marks(kept)
-
-    def abandon(self, snapshot: SnapshotId) -> None:
-        shutil.rmtree(self._directory / f"{snapshot}{_HALF}", ignore_errors=True)
+            self._checked[kept.snapshot] = marks
 
     def hide(self, snapshot: SnapshotId) -> None:
         """The first half of removing it: from here on it is not there."""
@@ -169,10 +173,17 @@ class Shelf:
             self.path(snapshot).rename(self._directory / f"{snapshot}{_GOING}")
 
     def remove(self, snapshot: SnapshotId) -> None:
-        for suffix in (_GOING, _HALF):
-            path = self._directory / f"{snapshot}{suffix}"
-            if path.exists():
-                shutil.rmtree(path)
+        """What is left of it once it is hidden, and what was only half made."""
+        gone = list(self._directory.glob(f"{snapshot}{_GOING}"))
+        gone += [self._directory / f"{s}.{w}.new" for s, w in self._halves() if s == snapshot]
+        for path in gone:
+            shutil.rmtree(path)
+
+    def _halves(self) -> list[tuple[SnapshotId, WorkspaceId]]:
+        if not self._directory.is_dir():
+            return []
+        found = (_HALF.fullmatch(path.name) for path in self._directory.iterdir())
+        return [(SnapshotId(m[1]), WorkspaceId(m[2])) for m in found if m]
 
     def _marks(self, kept: Kept) -> tuple[tuple[int, ...], ...]:
         """What changes when somebody writes to one of the files."""

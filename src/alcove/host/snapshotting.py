@@ -64,7 +64,7 @@ class Snapshotting:
             try:
                 kept = self._keep(workspace, record, snapshot, origin)
             except BaseException as error:
-                shelf.abandon(snapshot)
+                shelf.remove(snapshot)
                 if isinstance(error, OSError):
                     raise _failed(workspace, error) from error
                 raise
@@ -94,14 +94,14 @@ class Snapshotting:
         shelf, step = self._parts.shelf, self._parts.crash.step
         volume = self._parts.ground.volumes.path(workspace)
         with step(_VERB, "begin"):
-            half = shelf.begin(snapshot)
+            half = shelf.begin(snapshot, workspace)
             _need_room(workspace, volume, half)
         with self._still(workspace, record, half) as memory, step(_VERB, "copy"):
             copy(volume, half / VOLUME)
         with step(_VERB, "sum"):
-            kept = shelf.describe(snapshot, origin, memory=memory)
+            kept = shelf.describe(snapshot, half, origin, memory=memory)
         with step(_VERB, "keep"):
-            shelf.finish(kept)
+            shelf.finish(kept, half)
         return kept
 
     @contextmanager
