@@ -79,13 +79,15 @@ def text_of(result: CallToolResult) -> str:
 
 
 @pytest.fixture
-async def place(sqlite: Database, clock: MovedClock) -> AsyncGenerator[Place]:
+async def place(sqlite: Database, clock: MovedClock, tmp_path: Path) -> AsyncGenerator[Place]:
     driver = AgentDriver()
     try:
         async with served(sqlite, clock, driver=driver) as api:
             async with sqlite.transaction() as tx:
                 await add_plain_template(tx)
-            sandbox = await api.workspace(ADA, template="plain", name="box")
+            # The agent runs as whoever runs the tests, whose home is to stay as it is.
+            env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+            sandbox = await api.workspace(ADA, template="plain", name="box", env=env)
             await api.world.settle()
             secret = await api.token(ADA)
             async with listening(api.app) as url:

@@ -97,9 +97,10 @@ async def search(use: Use, asked: SearchArguments) -> Result:
     if ended is not None and ended.exit_code > _NOTHING and not found:
         said = errors.decode(errors="replace").strip() or f"it took over {TIMEOUT_S} s"
         raise Invalid(f"the search failed: {said}")
-    return _result(
-        found[: asked.limit], asked, whole=ended is not None and len(found) <= asked.limit
-    )
+    whole = ended is not None and len(found) <= asked.limit
+    # grep answers in the order of the file system.
+    kept = sorted(found[: asked.limit], key=lambda match: (match.path, match.line))
+    return _result(kept, asked, whole=whole)
 
 
 def _match(line: bytes) -> Match | None:
