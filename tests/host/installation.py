@@ -132,6 +132,7 @@ class Installation:
             "agent": str(self.agent),
             "instance": self.name,
             "server_user": SERVER_USER,
+            "tools": str(ROOT / ".tools"),
             "crash_file": str(self.crash_file),
             "layers": {k: [str(p) for p in v] for k, v in self.layers.items()},
             **self.changes,
@@ -336,10 +337,11 @@ def a_spec(
     disk_mib: int = 128,
     pids: int = 128,
     cpu_millis: int = 1000,
+    isolation: Isolation = Isolation.CONTAINER,
 ) -> Spec:
     return Spec(
         image=image,
-        isolation=Isolation.CONTAINER,
+        isolation=isolation,
         root=root,
         user=user,
         hostname="box",

@@ -63,7 +63,7 @@ def main(path: str, *, teardown: bool) -> int:
     logging.basicConfig(level=logging.INFO)
     data: dict[str, Any] = json.loads(Path(path).read_text())
     layers = {key: [Path(p) for p in paths] for key, paths in data.pop("layers").items()}
-    data |= {name: Path(data[name]) for name in ("data_dir", "agent", "crash_file")}
+    data |= {name: Path(data[name]) for name in ("data_dir", "agent", "crash_file", "tools")}
     settings = HostSettings(**data)
     bundle.config = weakened(bundle.config, settings.data_dir / "weak")
     run = tear_down if teardown else serve

@@ -27,6 +27,7 @@ CALLS = [
     "mount",
     "open_by_handle_at",
     "perf_event_open",
+    "process_vm_readv_pid1",
     "ptrace_pid1",
     "request_key",
     "setns",

@@ -27,6 +27,7 @@ from alcove.drivers.base import (
     Taken,
     Usage,
 )
+from alcove.drivers.doors import Doors
 from alcove.drivers.first_look import first_look
 from alcove.host import protocol
 from alcove.model.errors import AlcoveError, DriverError
@@ -55,6 +56,7 @@ class LocalDriver:
     def __init__(self, run_dir: Path) -> None:
         self._socket = run_dir / "host.sock"
         self._agents = run_dir / "agents"
+        self._doors = Doors(run_dir)
         self._idle: list[anyio.abc.SocketStream] = []
         self._looks: anyio.CapacityLimiter | None = None
         self._verbs: anyio.CapacityLimiter | None = None
@@ -103,6 +105,7 @@ class LocalDriver:
         )
 
     async def destroy(self, workspace: WorkspaceId, handle: Handle | None) -> Removal:
+        self._doors.forget(workspace)
         return await self._ask(
             protocol.Destroy(workspace), protocol.REMOVAL, timeout_s=_VERB_TIMEOUT_S
         )
@@ -169,6 +172,7 @@ class LocalDriver:
         return await self._ask(protocol.ImageLog(key), protocol.TEXT, timeout_s=_LOOK_TIMEOUT_S)
 
     async def aclose(self) -> None:
+        self._doors.close()
         while self._idle:
             await anyio.aclose_forcefully(self._idle.pop())
 
@@ -203,9 +207,12 @@ class LocalDriver:
         path = self._agents / f"{workspace}.sock"
         try:
             with anyio.fail_after(_DIAL_TIMEOUT_S):
-                stream = await anyio.connect_unix(path)
+                if self._doors.has(workspace) and not _hidden(path):
+                    stream = await self._doors.take(workspace)
+                else:
+                    stream = await anyio.connect_unix(path)
         except (OSError, TimeoutError) as error:
-            if path.with_suffix(protocol.HIDDEN_SOCKET).exists():
+            if _hidden(path):
                 raise DriverError(f"{workspace} is paused; resume it", retry=True) from error
             raise DriverError(
                 f"the agent of {workspace} does not answer: {error or 'timeout'}", retry=True
@@ -264,6 +271,11 @@ class LocalDriver:
                 return connection
             await anyio.aclose_forcefully(connection)
         return await anyio.connect_unix(self._socket)
+
+
+def _hidden(path: Path) -> bool:
+    """Whether the workspace whose socket that is stands still."""
+    return path.with_suffix(protocol.HIDDEN_SOCKET).exists()
 
 
 def _ended(connection: anyio.abc.SocketStream) -> bool:

@@ -11,24 +11,22 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from alcove.host.bundle import CAPABILITIES, MASKED, READ_ONLY
+from alcove.host.bundle import BOOT_ID, CAPABILITIES, DOOR, MASKED, READ_ONLY
 from alcove.host.inspection import mask
 from alcove.model.errors import DriverError
-from alcove.model.workspace import RootMode, Spec
+from alcove.model.workspace import Isolation, RootMode, Spec
 
 _FILTER: Final = 2
 _REFUSALS: Final = frozenset({"EPERM", "EACCES", "ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT"})
 _SYSCALLS: Final = frozenset(
     {
         "add_key", "bpf", "chroot", "clone_newuser", "init_module", "io_uring_setup", "kexec_load",
-        "keyctl", "mount", "open_by_handle_at", "perf_event_open", "ptrace_pid1", "request_key",
-        "setns", "socket_alg", "socket_packet", "socket_raw", "socket_vsock", "unshare_newuser",
-        "userfaultfd",
+        "keyctl", "mount", "open_by_handle_at", "perf_event_open", "process_vm_readv_pid1",
+        "ptrace_pid1", "request_key", "setns", "socket_alg", "socket_packet", "socket_raw",
+        "socket_vsock", "unshare_newuser", "userfaultfd",
     }
 )  # fmt: skip
 """Those that have to have been tried."""
-_UNTELLING: Final = frozenset({"process_vm_readv_pid1"})
-"""Asks for no bytes, which the kernel grants before it looks at any right."""
 _DEVICES: Final = ("full", "null", "random", "tty", "urandom", "zero")
 _PRIVATE: Final = ("nosuid", "nodev")
 _QUIET: Final = ("nosuid", "nodev", "noexec")
@@ -43,6 +41,63 @@ _MOUNTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 """Mount point → its file system and the options that it must have."""
 _CGROUPS: Final = "/sys/fs/cgroup"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What an isolation tier shows inside where the tiers differ; docs/operator/isolation.md has
+    the reasons."""
+
+    filters: bool
+    """Whether a system call filter is seen: gVisor's holds its kernel, and is outside."""
+    mounts: Mapping[str, tuple[str, tuple[str, ...]]]
+    """Mount point → its file system and the options that it must have."""
+    own_mounts: Mapping[str, tuple[str, tuple[str, ...]]]
+    """More, which only this tier has."""
+    home: tuple[str, str]
+    """The file system of the home, and the root of its mount."""
+    answers: Mapping[str, frozenset[str]]
+    """System call → results that are as good as a refusal, beyond those of all tiers."""
+
+
+_SENTRY_QUIET: Final = ("nosuid", "noexec")
+TIERS: Final[Mapping[Isolation, Tier]] = {
+    Isolation.CONTAINER: Tier(
+        filters=True,
+        mounts=_MOUNTS,
+        own_mounts={},
+        home=("ext4", "/home"),
+        # The kernel looks the directory up before it asks for the right to enter it.
+        answers={"chroot": frozenset({"ENOENT"})},
+    ),
+    Isolation.GVISOR: Tier(
+        filters=False,
+        mounts={
+            "/": ("9p", ()),
+            "/dev": ("dev", ("nosuid",)),
+            "/dev/pts": ("devpts", _SENTRY_QUIET),
+            "/dev/shm": ("tmpfs", _SENTRY_QUIET),
+            "/proc": ("proc", _SENTRY_QUIET),
+            "/sys": ("sysfs", (*_SENTRY_QUIET, "ro")),
+            "/tmp": ("tmpfs", ("nosuid",)),
+        },
+        own_mounts={
+            DOOR: ("9p", (*_SENTRY_QUIET, "ro")),
+            BOOT_ID: ("9p", (*_SENTRY_QUIET, "ro")),
+        },
+        home=("9p", "/"),
+        answers={
+            # gVisor's own kernel answers; none of these reaches the host's.
+            "chroot": frozenset({"ENOENT"}),
+            "clone_newuser": frozenset({"OK"}),
+            "keyctl": frozenset({"OK"}),
+            "open_by_handle_at": frozenset({"EOPNOTSUPP"}),
+            "perf_event_open": frozenset({"ENODEV"}),
+            "setns": frozenset({"EBADF"}),
+            "unshare_newuser": frozenset({"EINVAL", "OK"}),
+        },
+    ),
+}
 _OPEN_TO_ALL: Final = frozenset({"/tmp", "/dev/shm"})
 _STICKY: Final = frozenset({"/var/tmp"})
 """Everybody may write there in an ordinary image, where the root is writable at all."""
@@ -116,13 +171,14 @@ def read(body: bytes) -> Posture:
 
 def differences(spec: Spec, seen: Posture) -> list[str]:
     """In sentences, what is not as `spec` demands; empty if everything is."""
+    tier = TIERS[spec.isolation]
     return [
         *_hostname(spec, seen),
-        *_agent(spec.root, seen.agent),
-        *_child(spec.root, seen.child),
-        *_mounts(spec.root, seen.child.mounts),
-        *_files(spec.root, seen.child),
-        *_calls(seen.child.syscalls),
+        *_agent(spec.root, tier, seen.agent),
+        *_child(spec.root, tier, seen.child),
+        *_mounts(spec.root, tier, seen.child.mounts),
+        *_files(spec.root, tier, seen.child),
+        *_calls(tier, seen.child.syscalls),
     ]
 
 
@@ -131,7 +187,7 @@ def _hostname(spec: Spec, seen: Posture) -> Iterator[str]:
         yield f"the host name is {seen.hostname!r} instead of {spec.hostname!r}"
 
 
-def _agent(root: RootMode, seen: Agent) -> Iterator[str]:
+def _agent(root: RootMode, tier: Tier, seen: Agent) -> Iterator[str]:
     allowed = mask(CAPABILITIES[root])
     bounding = 0 if root is RootMode.NONE else allowed
     yield from _sets("the agent", seen, held=allowed, bounding=bounding)
@@ -139,16 +195,16 @@ def _agent(root: RootMode, seen: Agent) -> Iterator[str]:
         yield f"the agent is process {seen.pid} instead of 1"
     if not seen.threads_uniform:
         yield "the agent's threads differ in their rights"
-    yield from _gates("the agent", root, no_new_privs=seen.no_new_privs, seccomp=seen.seccomp)
+    yield from _gates("the agent", root, tier, seen)
 
 
-def _child(root: RootMode, seen: Child) -> Iterator[str]:
+def _child(root: RootMode, tier: Tier, seen: Child) -> Iterator[str]:
     allowed = 0 if root is RootMode.NONE else mask(CAPABILITIES[root])
     is_root = 0 in seen.uid
     if is_root and root is RootMode.NONE:
         yield "a process of the user is root"
     yield from _sets("a process", seen, held=allowed if is_root else 0, bounding=allowed)
-    yield from _gates("a process", root, no_new_privs=seen.no_new_privs, seccomp=seen.seccomp)
+    yield from _gates("a process", root, tier, seen)
     if inherited := sorted(set(seen.fds) - {"0", "1", "2"}):
         yield f"a process inherits the descriptors {', '.join(inherited)}"
 
@@ -161,32 +217,35 @@ def _sets(who: str, seen: Agent | Child, *, held: int, bounding: int) -> Iterato
             yield f"{who} has capabilities {beyond:#x} beyond {limit:#x} in {name}"
 
 
-def _gates(who: str, root: RootMode, *, no_new_privs: bool, seccomp: int) -> Iterator[str]:
-    if no_new_privs is not (root is RootMode.NONE):
-        yield f"no_new_privs of {who} is {no_new_privs}"
-    if seccomp != _FILTER:
+def _gates(who: str, root: RootMode, tier: Tier, seen: Agent | Child) -> Iterator[str]:
+    if seen.no_new_privs is not (root is RootMode.NONE):
+        yield f"no_new_privs of {who} is {seen.no_new_privs}"
+    if tier.filters and seen.seccomp != _FILTER:
         yield f"{who} has no system call filter"
 
 
-def _mounts(root: RootMode, seen: tuple[Mount, ...]) -> Iterator[str]:
+def _mounts(root: RootMode, tier: Tier, seen: tuple[Mount, ...]) -> Iterator[str]:
     points = [m.mount_point for m in seen]
-    for point in sorted(set(_MOUNTS) - set(points)):
+    known = {**tier.mounts, **tier.own_mounts}
+    for point in sorted(set(known) - set(points)):
         yield f"{point} is not mounted"
     homes = 0
     for one in seen:
         point, options = one.mount_point, set(one.options)
-        if point in _MOUNTS:
-            kind, needed = _MOUNTS[point]
+        if point in known:
+            kind, needed = known[point]
             if point == "/" and root is RootMode.NONE:
-                needed = (*needed, "ro", "nosuid")
+                # Under gVisor that files with set-user-id do nothing comes from no_new_privs.
+                needed = (*needed, "ro", *(("nosuid",) if tier.filters else ()))
             if one.fstype != kind or not options.issuperset(needed):
                 was = f"{one.fstype} ({','.join(one.options)})"
                 yield f"{point} is {was} instead of {kind} ({','.join(needed)})"
-        elif one.fstype == "ext4" and one.root == "/home":
+        elif (one.fstype, one.root) == tier.home:
             homes += 1
-            if not options.issuperset(_PRIVATE):
-                yield f"the home {point} lacks {' or '.join(_PRIVATE)}"
-        elif not _is_expected(one):
+            private = _PRIVATE if tier.filters else ("nosuid",)
+            if not options.issuperset(private):
+                yield f"the home {point} lacks {' or '.join(private)}"
+        elif not tier.filters or not _is_expected(one):
             yield f"{point} ({one.fstype}) is mounted, which nobody asked for"
     if homes != 1:
         yield f"there are {homes} homes instead of 1"
@@ -205,13 +264,15 @@ def _is_expected(one: Mount) -> bool:
     return point in MASKED and (one.root == "/null" or "ro" in one.options)
 
 
-def _files(root: RootMode, seen: Child) -> Iterator[str]:
+def _files(root: RootMode, tier: Tier, seen: Child) -> Iterator[str]:
     for path, state in sorted(seen.masked.items()):
         if state == "readable":
             yield f"{path} can be read"
     if 0 in seen.uid:
         return
-    home = next((m.mount_point for m in seen.mounts if m.root == "/home"), "")
+    known = {**tier.mounts, **tier.own_mounts}
+    homes = (m for m in seen.mounts if m.mount_point not in known)
+    home = next((m.mount_point for m in homes if (m.fstype, m.root) == tier.home), "")
     allowed = {*_OPEN_TO_ALL, home, *(_STICKY if root is RootMode.CONTAINED else ())}
     for path, writable in sorted(seen.writable.items()):
         if writable and path not in allowed:
@@ -221,12 +282,9 @@ def _files(root: RootMode, seen: Child) -> Iterator[str]:
             yield f"{path} cannot be written"
 
 
-def _calls(seen: Mapping[str, str]) -> Iterator[str]:
+def _calls(tier: Tier, seen: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(_SYSCALLS - set(seen)):
         yield f"the system call {name} was not tried"
     for name, result in sorted(seen.items()):
-        if name in _UNTELLING:
-            continue
-        # The kernel looks the directory up before it asks for the right to enter it.
-        if result not in _REFUSALS and not (name == "chroot" and result == "ENOENT"):
+        if result not in _REFUSALS and result not in tier.answers.get(name, ()):
             yield f"the system call {name} is not refused ({result})"

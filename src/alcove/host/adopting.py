@@ -60,7 +60,8 @@ def _change(
     step = parts.crash.step
     with step("adopt", "limits"):
         if record.resources != spec.resources:
-            parts.ground.cgroups.set_limits(workspace, spec.resources)
+            runtime = parts.ground.runtime(record.isolation)
+            parts.ground.cgroups.set_limits(workspace, runtime.held_to(spec.resources))
     with step("adopt", "name"):
         if record.hostname != spec.hostname:
             _rename(parts, workspace, record, process, spec.hostname)

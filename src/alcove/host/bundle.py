@@ -13,6 +13,8 @@ from alcove.host.settings import ID_SPAN
 from alcove.model.workspace import RootMode, Spec
 
 AGENT_PATH: Final = "/.alcove/agent"
+DOOR: Final = "/.alcove/door"
+BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 OOM_SCORE_ADJ: Final = 500
 """When the host itself runs short, workspaces go first."""
 NOFILE: Final = 65536
@@ -134,6 +136,40 @@ def config(spec: Spec, bundle: Bundle) -> dict[str, Any]:
             "seccomp": bundle.seccomp,
         },
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What a configuration for gVisor holds beside the Bundle."""
+
+    home: str
+    """Of the user, inside."""
+    door: Path
+    """The directory by which the agent is reached (see `doors`)."""
+    boot_id: Path
+    """A file with the id of this boot: what gVisor made up is part of a checkpoint."""
+
+
+def gvisor_config(spec: Spec, bundle: Bundle, additions: Additions) -> dict[str, Any]:
+    """The same for runsc.
+
+    What the kernel does for a container by filters and masked paths, gVisor's own kernel does by
+    not having it. Limits are not its business: the cgroup holds all of its processes. A restored
+    workspace must have the same configuration but for paths, host name and ids."""
+    made = config(spec, bundle)
+    linux: dict[str, Any] = made["linux"]
+    for name in ("resources", "seccomp", "maskedPaths", "readonlyPaths", "sysctl"):
+        del linux[name]
+    linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "cgroup"]
+    private = ["bind", "nosuid", "nodev"]
+    home = str(bundle.rootfs / additions.home.lstrip("/"))
+    made["mounts"] = [
+        *(m for m in made["mounts"] if m["type"] != "cgroup"),
+        _mount(additions.home, "bind", home, [*private, "rw"]),
+        _mount(DOOR, "bind", str(additions.door), [*private, "noexec", "ro"]),
+        _mount(BOOT_ID, "bind", str(additions.boot_id), [*private, "noexec", "ro"]),
+    ]
+    return made
 
 
 def _mounts(spec: Spec) -> list[dict[str, Any]]:

@@ -143,6 +143,26 @@ class Cgroups:
             pids=_limit(self._root / "pids" / own / "pids.max"),
         )
 
+    def hold(self, workspace: WorkspaceId, wanted: Resources) -> None:
+        """Give a cgroup that nobody is in its first limits, and make it fit to be entered, where
+        no runtime does that. Raises OSError."""
+        for tree in self._trees():
+            if tree.name == "cpuset":
+                for path in (tree / self._instance, tree / self._instance / workspace):
+                    _inherit(path, "cpuset.cpus")
+                    _inherit(path, "cpuset.mems")
+        if self.unified:
+            for path in (self._root, self._root / self._instance):
+                (path / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+            swap = self._root / self._instance / workspace / "memory.swap.max"
+            if swap.exists():
+                swap.write_text("0")
+        else:
+            own = self._root / "cpu" / self._instance / workspace
+            (own / "cpu.cfs_period_us").write_text(str(CPU_PERIOD_USEC))
+        for path, value in self._limit_files(workspace, wanted, 1 << 62):
+            path.write_text(value)
+
     def set_limits(self, workspace: WorkspaceId, wanted: Resources) -> None:
         """Change what a running workspace is held to. Raises DriverError naming the field."""
         use, limit = self.use(workspace), wanted.memory_mib << 20
@@ -307,6 +327,12 @@ def _remove_tree(directory: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def _inherit(directory: Path, name: str) -> None:
+    """A cpuset is empty at first, and nobody can enter an empty one."""
+    if not _read(directory / name).strip():
+        (directory / name).write_text(_read(directory.parent / name))
 
 
 def _read(path: Path) -> str:

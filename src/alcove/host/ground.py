@@ -12,6 +12,7 @@ import resource
 import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,9 +22,10 @@ from alcove.drivers.base import Usage
 from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp, surroundings
 from alcove.host.account import Account, settle
 from alcove.host.cgroups import Cgroups
+from alcove.host.doors import Doors
 from alcove.host.idmaps import IdMaps
 from alcove.host.protocol import HIDDEN_SOCKET
-from alcove.host.runtime import Process, Runc, Runtime
+from alcove.host.runtime import Process, Runc, Runsc, Runtime
 from alcove.host.settings import HostSettings
 from alcove.host.syscalls import freeze_file_system, thaw_file_system, unmount
 from alcove.host.volumes import Volumes, disk_use, io_bytes
@@ -44,9 +46,13 @@ class Ground:
         self.workspaces = settings.host_dir / "workspaces"
         self.sockets = settings.data_dir / "run" / "agents"
         self.volumes = Volumes(settings.host_dir / "volumes")
-        runtimes: tuple[Runtime, ...] = (Runc(settings.host_dir / "runc"),)
-        self.runtimes: Final = {r.isolation: r for r in runtimes}
         self.cgroups = Cgroups(settings.instance)
+        self.doors = Doors(settings.data_dir / "run" / "doors")
+        self.runsc = Runsc(
+            settings.host_dir / "runsc", settings.tools_dir, cgroups=self.cgroups, doors=self.doors
+        )
+        runtimes: tuple[Runtime, ...] = (Runc(settings.host_dir / "runc"), self.runsc)
+        self.runtimes: Final = {r.isolation: r for r in runtimes}
         self._agents = settings.host_dir / "agent"
         self._id_maps = id_maps
         self._socket_gid = socket_gid
@@ -174,6 +180,11 @@ class Ground:
             raise
         return listener
 
+    def hand_door(self, workspace: WorkspaceId) -> tuple[socket.socket, str]:
+        """The listening socket of its door, for the caller to close, and the proof that the agent
+        shows there. Raises DriverError where there is none."""
+        return self.doors.listener(workspace), self.runsc.proof(workspace)
+
     def unlisten(self, workspace: WorkspaceId) -> None:
         (self.sockets / f"{workspace}.sock").unlink(missing_ok=True)
         (self.sockets / f"{workspace}{HIDDEN_SOCKET}").unlink(missing_ok=True)
@@ -181,13 +192,18 @@ class Ground:
     def hide_socket(self, workspace: WorkspaceId) -> None:
         """Put the agent's socket where nobody dials it; nothing happens if it is there."""
         path = self.sockets / f"{workspace}.sock"
+        hidden = self.sockets / f"{workspace}{HIDDEN_SOCKET}"
         if path.exists():
-            path.rename(self.sockets / f"{workspace}{HIDDEN_SOCKET}")
+            path.rename(hidden)
+        elif self.doors.path(workspace).exists():
+            hidden.touch(mode=0o600)  # a door cannot be moved, so this stands before it
 
     def show_socket(self, workspace: WorkspaceId) -> None:
         path = self.sockets / f"{workspace}{HIDDEN_SOCKET}"
-        if path.exists():
+        if path.is_socket():
             path.rename(self.sockets / f"{workspace}.sock")
+        else:
+            path.unlink(missing_ok=True)
 
     def write_bundle(
         self,
@@ -196,29 +212,39 @@ class Ground:
         slot: int,
         image_env: Mapping[str, str],
         control_sha256: str,
+        *,
+        home: str,
     ) -> Path:
-        """The runtime's configuration; nothing secret is in it."""
+        """The runtime's configuration; nothing secret is in it. Where the agent takes no listener
+        its door is opened as well."""
         own = self.directory(workspace)
+        runtime = self.runtime(spec.isolation)
         self.cgroups.make(workspace)
+        listens = runtime.takes_listener
         environment = {
-            "ALCOVE_LISTEN": "fd:3",
+            "ALCOVE_LISTEN": "fd:3" if listens else f"dial:{bundle.DOOR}",
             "ALCOVE_CONTROL_SHA256": control_sha256,
             "ALCOVE_USER": spec.user,
             "ALCOVE_ROOT": str(spec.root),
             "ALCOVE_IMAGE_ENV": json.dumps(surroundings.environment(self.settings, image_env)),
         }
-        config: dict[str, Any] = bundle.config(
-            spec,
-            bundle.Bundle(
-                rootfs=own / "rootfs",
-                first_id=self.settings.workspace_ids(slot),
-                cgroup=self.cgroups.runtime_path(workspace),
-                environment=environment,
-                seccomp=self._seccomp,
-                swap_limit=self.cgroups.limits_swap(),
-                nofile_max=self._nofile,
-            ),
+        first_id = self.settings.workspace_ids(slot)
+        described = bundle.Bundle(
+            rootfs=own / "rootfs",
+            first_id=first_id,
+            cgroup=self.cgroups.runtime_path(workspace),
+            environment=environment,
+            seccomp=self._seccomp,
+            swap_limit=self.cgroups.limits_swap(),
+            nofile_max=self._nofile,
         )
+        if listens:
+            config: dict[str, Any] = bundle.config(spec, described)
+        else:
+            self.doors.open(workspace, first_id=first_id, control_sha256=control_sha256)
+            self.cgroups.hold(workspace, runtime.held_to(spec.resources))
+            additions = bundle.Additions(home, self.doors.path(workspace), _boot_id(own))
+            config = bundle.gvisor_config(spec, described, additions)
         (own / "config.json").write_text(json.dumps(config))
         return own
 
@@ -366,6 +392,15 @@ class Ground:
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace")[:300]
             raise DriverError(f"{path} could not be emptied: {said}", retry=True)
+
+
+def _boot_id(directory: Path) -> Path:
+    """A file with a new one, for all inside to read."""
+    path = directory / "boot_id"
+    path.unlink(missing_ok=True)
+    path.write_text(f"{uuid.uuid4()}\n")
+    path.chmod(0o444)
+    return path
 
 
 def _machine_id(workspace: WorkspaceId) -> bytes:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from alcove.host.account import Account
-from alcove.host.bundle import AGENT_PATH
+from alcove.host.bundle import AGENT_PATH, BOOT_ID, DOOR
 from alcove.host.image_files import SkeletonFile
 from alcove.model.errors import DriverError
 
-_MOUNT_POINTS: Final = ("proc", "sys", "dev", "tmp", "etc", ".alcove/door")
-_LAYOUT: Final = 2
+_MOUNT_POINTS: Final = ("proc", "sys", "dev", "tmp", "etc", DOOR.lstrip("/"))
+_LAYOUT: Final = 3
 """Another one for every change of what the layer holds beside the agent."""
 
 
@@ -51,6 +51,9 @@ def agent_layer(directory: Path, agent: Path) -> Path:
     _directory(half)
     for point in _MOUNT_POINTS:
         _directories(half, point)
+    # What runsc mounts a file on has to be there, although a /proc hides it.
+    _directories(half, str(Path(BOOT_ID.lstrip("/")).parent))
+    (half / BOOT_ID.lstrip("/")).touch(mode=0o444)
     (half / "tmp").chmod(0o1777)  # the runtime gives a tmpfs the mode of its mount point
     inside = half / AGENT_PATH.lstrip("/")
     shutil.copyfile(agent, inside)

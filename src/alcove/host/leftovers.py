@@ -35,6 +35,7 @@ def leftovers(
     note("volume", ground.volumes.ids())
     note("cgroup", ground.cgroups.ids())
     note("network", networked)
+    note("door", ground.doors.ids())
     note("socket", (WorkspaceId(p.stem) for p in ground.sockets.iterdir()))
     return tuple(Leftover(w, tuple(found[w])) for w in sorted(found))
 

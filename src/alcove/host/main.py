@@ -18,6 +18,7 @@ from typing import Final
 
 from alcove import config
 from alcove.host.daemon import Daemon
+from alcove.host.doorkeeper import Doorkeeper
 from alcove.host.ground import Ground
 from alcove.host.host import Host
 from alcove.host.idmaps import IdMaps
@@ -140,11 +141,14 @@ def serve(settings: HostSettings, id_maps: IdMaps, images: Images, network: Netw
     host = Host(settings, images=images, network=network, ground=ground)
     host.tidy()
     host.open_network()
+    ground.doors.reopen()
+    doorkeeper = Doorkeeper(settings.data_dir / "run", ground.hand_door, uids={0, uid}, gid=gid)
     daemon = Daemon(settings, host, server_uid=uid, socket_gid=gid)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: daemon.stop())
     log.info("serving at %s", settings.data_dir / "run/host.sock")
     daemon.serve()
+    doorkeeper.stop()
     host.close()
     return 0
 
@@ -154,6 +158,7 @@ def tear_down(settings: HostSettings, id_maps: IdMaps, images: Images, network: 
     ground = Ground(settings, id_maps=id_maps, socket_gid=gid)
     host = Host(settings, images=images, network=network, ground=ground)
     left = host.teardown()
+    ground.runsc.tear_down()
     (settings.data_dir / "run/host.sock").unlink(missing_ok=True)
     for what in left:
         sys.stderr.write(f"alcove host: could not remove {what}\n")

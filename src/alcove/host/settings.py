@@ -25,6 +25,8 @@ class HostSettings:
     server_user: str = "alcove"
     id_base: int = 0x4000_0000
     """First id of the first range; range 0 builds images, workspaces have the ranges after it."""
+    tools: Path | None = None
+    """Where `alcove up` keeps what it built (runsc); None: `.tools` in the data directory."""
     crash_file: Path | None = None
     """For tests: a file that names the point (see `crashpoints`) at which to die."""
 
@@ -57,6 +59,10 @@ class HostSettings:
     @property
     def images_dir(self) -> Path:
         return self.host_dir / "images"
+
+    @property
+    def tools_dir(self) -> Path:
+        return self.tools or self.data_dir / ".tools"
 
     @property
     def build_ids(self) -> int:

@@ -24,7 +24,7 @@ _BOUNDS: Final = {
 
 def check(spec: Spec) -> None:
     """Raises Unsupported for what this host never does, Invalid for what nobody should ask."""
-    if spec.isolation is not Isolation.CONTAINER:
+    if spec.isolation is Isolation.MICROVM:
         raise Unsupported(f"the local driver does not offer isolation {spec.isolation} yet")
     if spec.network is NetworkMode.ALLOWLIST:
         raise Unsupported("network mode allowlist is not enforced yet, so it is refused")

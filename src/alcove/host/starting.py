@@ -109,12 +109,15 @@ class Starting:
         with step(verb, "root"):
             ground.assemble_root(workspace, spec, record.slot, layers, account)
         with step(verb, "listen"):
-            listener = ground.listen(workspace)
+            takes = ground.runtime(spec.isolation).takes_listener
+            listener = ground.listen(workspace) if takes else None
         try:
             with step(verb, "container"):
-                pid = self._contain(workspace, spec, record, control_sha256, listener)
+                bundle = self._bundle(workspace, spec, record, control_sha256, account.home)
+                pid = self._contain(workspace, spec, bundle, listener)
         finally:
-            listener.close()
+            if listener is not None:
+                listener.close()
         with step(verb, "network"):
             if spec.network is NetworkMode.OPEN:
                 # Before its first instruction.
@@ -160,20 +163,27 @@ class Starting:
         else:
             runtime.start(workspace)
 
-    def _contain(
+    def _bundle(
         self,
         workspace: WorkspaceId,
         spec: Spec,
         record: Record,
         control_sha256: str,
-        listener: socket.socket,
+        home: str,
+    ) -> Path:
+        image_env = self._parts.images.image_env(spec.image)
+        return self._parts.ground.write_bundle(
+            workspace, spec, record.slot, image_env, control_sha256, home=home
+        )
+
+    def _contain(
+        self, workspace: WorkspaceId, spec: Spec, bundle: Path, listener: socket.socket | None
     ) -> int:
         ground = self._parts.ground
-        image_env = self._parts.images.image_env(spec.image)
-        bundle = ground.write_bundle(workspace, spec, record.slot, image_env, control_sha256)
+        given = None if listener is None else listener.fileno()
         with ground.agent_log(workspace) as output:
             return ground.runtime(spec.isolation).create(
-                workspace, bundle, listener=listener.fileno(), output=output
+                workspace, bundle, listener=given, output=output
             )
 
     def _layers(self, workspace: WorkspaceId, spec: Spec) -> list[Path] | None:

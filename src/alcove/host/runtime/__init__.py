@@ -10,10 +10,12 @@ from alcove.host.runtime.process import (
     terminate,
 )
 from alcove.host.runtime.runc import Runc
+from alcove.host.runtime.runsc import Runsc
 
 __all__ = [
     "Process",
     "Runc",
+    "Runsc",
     "Runtime",
     "exit_status",
     "find",

@@ -8,7 +8,7 @@ is there before `create`, and whatever the runtime starts for the workspace is i
 from pathlib import Path
 from typing import Protocol
 
-from alcove.model.workspace import Isolation, WorkspaceId
+from alcove.model.workspace import Isolation, Resources, WorkspaceId
 
 
 class Runtime(Protocol):
@@ -24,9 +24,13 @@ class Runtime(Protocol):
         ...
 
     @property
-    def agent_listens(self) -> bool:
-        """Whether the agent itself makes its socket (it then has no descriptor 3), in the
-        directory that the bundle mounts for that."""
+    def takes_listener(self) -> bool:
+        """Whether the agent is given its listening socket. Else it connects out, by the door of
+        its workspace (see `host/doors.py`)."""
+        ...
+
+    def held_to(self, wanted: Resources) -> Resources:
+        """What the cgroup has to allow so that the workspace has `wanted`. Pure."""
         ...
 
     def problem(self) -> str:

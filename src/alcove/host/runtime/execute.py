@@ -17,6 +17,7 @@ from alcove.model.errors import DriverError
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CALL_TIMEOUT_S: Final = 30.0
 _PASSED_FD: Final = 3
+_LOG_MAX: Final = 100_000
 
 
 def execute(
@@ -24,12 +25,33 @@ def execute(
     *,
     listener: int | None = None,
     output: int | None = None,
+    stdin: bytes | None = None,
     timeout_s: float = CALL_TIMEOUT_S,
 ) -> int:
     """Run to the end; answers the exit code. posix_spawn, because this process has threads; every
-    descriptor that is not named here is close-on-exec. Raises DriverError after `timeout_s`."""
+    descriptor that is not named here is close-on-exec. `stdin` is at most a few hundred bytes.
+    Raises DriverError after `timeout_s`."""
+    if stdin is None:
+        source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    else:
+        source, sink = os.pipe2(os.O_CLOEXEC)
+        os.write(sink, stdin)
+        os.close(sink)
+    try:
+        return _execute(command, source, listener, output, timeout_s)
+    finally:
+        os.close(source)
+
+
+def _execute(
+    command: Sequence[str],
+    source: int,
+    listener: int | None,
+    output: int | None,
+    timeout_s: float,
+) -> int:
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, source, 0),
     ]
     if output is None:
         actions.append((os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0))
@@ -52,7 +74,7 @@ def execute(
         if not ends_within(descriptor, timeout_s):
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             os.waitpid(pid, 0)
-            raise DriverError(f"{' '.join(command[:2])} took over {timeout_s} s", retry=True)
+            raise DriverError(f"{Path(command[0]).name} took over {timeout_s:g} s", retry=True)
     finally:
         os.close(descriptor)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -61,10 +83,11 @@ def execute(
 def last_error(log: Path, code: int) -> str:
     """The last error in the runtime's log of JSON lines."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        text = log.read_text(errors="replace")[-_LOG_MAX:]
     except OSError:
-        lines = []
-    for line in reversed(lines[-50:]):
+        text = ""
+    # runc ends each with a newline, runsc none.
+    for line in reversed(text.replace("}{", "}\n{").splitlines()):
         try:
             said = json.loads(line)
         except ValueError:

@@ -10,7 +10,7 @@ from typing import Final
 
 from alcove.host.runtime.execute import PATH, execute, last_error
 from alcove.model.errors import DriverError, Unsupported
-from alcove.model.workspace import Isolation, WorkspaceId
+from alcove.model.workspace import Isolation, Resources, WorkspaceId
 
 _RELEASE_TIMEOUT_S: Final = 5.0
 
@@ -33,8 +33,11 @@ class Runc:
         return False
 
     @property
-    def agent_listens(self) -> bool:
-        return False
+    def takes_listener(self) -> bool:
+        return True
+
+    def held_to(self, wanted: Resources) -> Resources:
+        return wanted
 
     def problem(self) -> str:
         if self._program is None:
