@@ -100,6 +100,10 @@ class WorkspaceFailed(AlcoveError):
     code = "workspace_failed"
 
 
+class SnapshotFailed(AlcoveError):
+    code = "snapshot_failed"
+
+
 class WaitTimeout(AlcoveError):
     code = "timeout"
 

@@ -15,6 +15,7 @@ from alcove.sdk._sync.files import Files
 from alcove.sdk._sync.logs import follow_lines, lines
 from alcove.sdk._sync.pages import items
 from alcove.sdk._sync.primitives import sleep
+from alcove.sdk._sync.snapshots import take
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import Query, read, request
 from alcove.sdk.changes import Never
@@ -31,12 +32,16 @@ from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
 from alcove.wire.base import Page
 from alcove.wire.events import Event
 from alcove.wire.files import LogLine
-from alcove.wire.workspaces import NewWorkspace, Port, Ports, WorkspaceChange
+from alcove.wire.ports import Port, Ports
+from alcove.wire.snapshots import Fork, Forks, Snapshot
+from alcove.wire.workspaces import NewWorkspace, WorkspaceChange
 from alcove.wire.workspaces import Workspace as WorkspaceAnswer
 
 PAGE: Final = 200
 ParameterValue: TypeAlias = str | int | float | bool | Sequence[str]
 IsolationName: TypeAlias = Literal["container", "gvisor", "microvm"]
+OnExpiryName: TypeAlias = Literal["delete", "pause"]
+OnIdleName: TypeAlias = Literal["stop", "pause"]
 OnChange: TypeAlias = Callable[[WorkspaceAnswer], object]
 
 
@@ -48,8 +53,9 @@ class Workspaces:
 
     def create(
         self,
-        template: str,
+        template: str | None = None,
         *,
+        snapshot: str | None = None,
         name: str | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
         rich_parameters: Mapping[str, str] | None = None,
@@ -63,12 +69,19 @@ class Workspaces:
         env: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         network: Mapping[str, object] | None = None,
+        files: Mapping[str, str] | None = None,
+        on_expiry: OnExpiryName | None = None,
+        idle_stop: str | None = None,
+        on_idle: OnIdleName | None = None,
+        auto_resume: bool | None = None,
         owner: str | None = None,
         wait: bool = True,
         timeout_s: float = TIMEOUT_S,
     ) -> "Workspace":
         """Make a workspace, and wait until it can be worked in unless `wait` is false.
 
+        Either of a template or of a snapshot (id, or your own name for it), which then fixes
+        template, isolation and clone.
         Durations are written like `"4h"`, sizes like `"4Gi"`; `rich_parameters` are texts that
         the server parses to the declared types. As a context manager the result deletes the
         workspace at the end. Raises Invalid with fields, QuotaExceeded, Unsupported, Denied,
@@ -77,6 +90,7 @@ class Workspaces:
         """
         body = {
             "template": template,
+            "snapshot": snapshot,
             "name": name,
             "parameters": parameters,
             "rich_parameters": rich_parameters,
@@ -90,6 +104,11 @@ class Workspaces:
             "env": env,
             "labels": labels,
             "network": network,
+            "files": files,
+            "on_expiry": on_expiry,
+            "idle_stop": idle_stop,
+            "on_idle": on_idle,
+            "auto_resume": auto_resume,
             "owner": owner,
         }
         answer = self._transport.post(WorkspaceAnswer, "/workspaces", request(NewWorkspace, body))
@@ -208,6 +227,43 @@ class Workspace:
     def resume(self, *, wait: bool = True, timeout_s: float = TIMEOUT_S) -> "Workspace":
         return self._ask("resume", Goal.RUNNING if wait else None, timeout_s)
 
+    def snapshot(
+        self,
+        name: str | None = None,
+        *,
+        ttl: str | Never | None = None,
+        wait: bool = True,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Snapshot:
+        """Keep its state; it goes on as before. `ttl` is how long it is kept, NEVER for ever.
+
+        Raises SnapshotFailed with the reason, QuotaExceeded, Unsupported, and Conflict when it
+        is neither running, paused nor stopped, or the name is taken.
+        """
+        limit = timeout_s if wait else None
+        return take(self._transport, self._path, name=name, ttl=ttl, timeout_s=limit)
+
+    def fork(
+        self,
+        count: int = 1,
+        *,
+        name: str | None = None,
+        wait: bool = True,
+        timeout_s: float = TIMEOUT_S,
+    ) -> "list[Workspace]":
+        """Make workspaces that begin as this one is now, all or none; it goes on as before.
+
+        Several are called `name-1`, `name-2`, …; as a context manager each deletes itself.
+        """
+        body = request(Fork, {"count": count, "name": name})
+        answer = self._transport.post(Forks, f"{self._path}/fork", body)
+        forks = [Workspace(self._transport, info, created=True) for info in answer.items]
+        if wait:
+            deadline = time.monotonic() + timeout_s
+            for one in forks:
+                one.wait(timeout_s=max(0.0, deadline - time.monotonic()))
+        return forks
+
     def delete(self, *, wait: bool = False, timeout_s: float = TIMEOUT_S) -> None:
         """Everything in it is lost. Repeating it is fine, also when it is gone already."""
         try:
@@ -226,6 +282,11 @@ class Workspace:
         ttl: str | Never | None = None,
         parameters: Mapping[str, ParameterValue] | None = None,
         template_version: int | None = None,
+        resources: Mapping[str, str | float] | None = None,
+        on_expiry: OnExpiryName | None = None,
+        idle_stop: str | None = None,
+        on_idle: OnIdleName | None = None,
+        auto_resume: bool | None = None,
     ) -> "Workspace":
         """Only what is given changes. What needs a restart says so in `health` or `reason`."""
         change = request(
@@ -236,6 +297,11 @@ class Workspace:
                 "ttl": ttl if isinstance(ttl, str) else None,
                 "parameters": parameters,
                 "template_version": template_version,
+                "resources": resources,
+                "on_expiry": on_expiry,
+                "idle_stop": idle_stop,
+                "on_idle": on_idle,
+                "auto_resume": auto_resume,
             },
         )
         if isinstance(ttl, Never):
