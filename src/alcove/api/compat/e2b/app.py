@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from alcove.api.compat.e2b import errors, ports, relaying, sandboxes, snapshots, templates
 from alcove.api.compat.e2b.errors import response_for
-from alcove.api.compat.e2b.routing import API, Api, Target, by_host, by_request
+from alcove.api.compat.e2b.routing import API, Api, Target, at_root, by_host, by_request
 from alcove.core.app import Core
 from alcove.drivers.base import AGENT_PORT
 from alcove.http.problem import HttpError
@@ -31,12 +31,14 @@ class E2b:
         await self._serve(by_request(_headers(scope), path), scope, receive, send)
 
     def by_host(self, inner: ASGIApp) -> ASGIApp:
-        """What hosts of sandboxes are for, and `inner` for all others."""
+        """What hosts of sandboxes and signed URLs are for, and `inner` for all else."""
         domain = self._core.settings.sandbox_domain
 
         async def routed(scope: Scope, receive: Receive, send: Send) -> None:
             host = _headers(scope).get("host", "") if "headers" in scope else ""
             found = by_host(host, domain, scope["path"]) if host else None
+            if found is None and scope["type"] == "http":
+                found = at_root(scope["path"], scope["query_string"].decode("latin-1"))
             if found is None:
                 await inner(scope, receive, send)
             else:

@@ -11,17 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from alcove.api.compat.e2b.errors import PortClosed, SandboxGone, response_for
 from alcove.api.compat.e2b.metadata import PUBLIC
-from alcove.api.compat.e2b.relaying import opens_ports
+from alcove.api.compat.e2b.relaying import awake, opens_ports
 from alcove.api.compat.e2b.routing import Target
-from alcove.core import envd
-from alcove.core.agent import Reach
+from alcove.core import envd, ports
 from alcove.core.app import Core
 from alcove.http.context import context_of
 from alcove.http.problem import HttpError
 from alcove.http.relay import relay
 from alcove.http.relay_headers import Inward, inward
-from alcove.model.errors import AlcoveError, Conflict, NotFound, Unavailable
-from alcove.model.workspace import Phase
+from alcove.model.errors import AlcoveError, Conflict, NotFound, NotListening, Unavailable
+from alcove.model.workspace import Workspace
 
 _STAYS: Final = frozenset({b"x-access-token", b"x-api-key"})
 
@@ -47,12 +46,15 @@ async def _serve(core: Core, target: Target, scope: Scope, receive: Receive, sen
         )
     except NotFound:
         entry = None
-    if not shown and (entry is None or entry.workspace.labels.get(PUBLIC) != "true"):
+    if not shown and (entry is None or not await _is_open(core, entry.workspace, target.port)):
         said = "this sandbox is private: send its traffic token as e2b-traffic-access-token"
         raise HttpError(401, said)
-    if entry is None or entry.workspace.phase is not Phase.RUNNING:
+    if entry is None:
         raise SandboxGone(target.sandbox)
-    core.journal.used(entry.workspace.id, core.clock())
+    entry = await awake(core, entry, target.port)
+    by = "traffic token" if shown else "public"
+    actor = entry.actor if shown else None
+    await ports.opened(core, actor, entry.workspace, target.port, address=context.address, by=by)
     told = Inward(
         host=headers.get("host", "localhost").encode("latin-1"),
         strip=_STAYS,
@@ -61,11 +63,17 @@ async def _serve(core: Core, target: Target, scope: Scope, receive: Receive, sen
     query = bytes(scope.get("query_string", b"")).decode("latin-1")
     path = _raw(scope, target) + (f"?{query}" if query else "")
     try:
-        reach = Reach.of(entry.workspace)
-        async with core.agents.stream(reach, f"port={target.port}") as stream:
+        async with ports.open(core, entry.workspace, target.port) as stream:
             await relay(stream, scope, receive, send, path=path, headers=inward(scope, told))
-    except (Unavailable, Conflict) as error:
+    except (NotListening, Unavailable, Conflict) as error:
         raise PortClosed(target.sandbox, target.port) from error
+
+
+async def _is_open(core: Core, workspace: Workspace, port: int) -> bool:
+    """Whether its owner opened it to everybody: all of its ports, or this one."""
+    if workspace.labels.get(PUBLIC) == "true":
+        return True
+    return await ports.may_open(core, None, workspace, port)
 
 
 def _raw(scope: Scope, target: Target) -> str:

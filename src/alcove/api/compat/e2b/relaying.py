@@ -6,6 +6,7 @@ read, and a client that goes away takes its request to the agent with it.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from alcove.api.compat.e2b import envelopes
 from alcove.api.compat.e2b.errors import PortClosed, SandboxGone, response_for
 from alcove.api.compat.e2b.routing import Target
-from alcove.core import envd
+from alcove.core import envd, waking
 from alcove.core.agent import Reach
 from alcove.core.agent_connection import Broken, Response
 from alcove.core.app import Core
@@ -28,7 +29,7 @@ from alcove.http.context import context_of
 from alcove.http.problem import HttpError
 from alcove.model.errors import AlcoveError, Conflict, NotFound, TooMany, Unavailable
 from alcove.model.event import EventKind, NewEvent
-from alcove.model.workspace import Phase
+from alcove.model.workspace import Desired, Phase
 
 UNARY_MAX: Final = envelopes.MESSAGE_MAX + 1024
 RECHECK_S: Final = 5.0
@@ -100,8 +101,13 @@ class _Relay:
             raise HttpError(404, "there is no such route")
         entry = await self._entry(sandbox)
         if route is Route.HEALTH:
+            # Asking wakes nobody: the answer is how it is.
+            runs = entry.workspace.desired is Desired.RUNNING
+            if not runs or entry.workspace.phase is not Phase.RUNNING:
+                raise SandboxGone(sandbox)
             await self._answer(204)
             return
+        entry = await awake(self._core, entry, self._target.port)
         headers, body = await self._outgoing(route, entry)
         number = None
         if route in _LONG:
@@ -166,8 +172,6 @@ class _Relay:
         except NotFound:
             raise SandboxGone(sandbox) from None
         context.actor = entry.actor.name
-        if entry.workspace.phase not in (Phase.RUNNING, Phase.UNREACHABLE):
-            raise SandboxGone(sandbox)
         return entry
 
     async def _outgoing(
@@ -247,7 +251,9 @@ class _Relay:
         except (Unavailable, Conflict) as error:
             if isinstance(error, Broken) and not error.fresh:
                 raise
-            await self._entry(entry.workspace.id)
+            found = await self._entry(entry.workspace.id)
+            if found.workspace.phase in (Phase.PAUSED, Phase.PAUSING, Phase.STOPPED):
+                raise SandboxGone(found.workspace.id) from error
             raise PortClosed(entry.workspace.id, self._target.port) from error
 
     async def _copy(self, response: Response) -> None:
@@ -319,6 +325,16 @@ class _Relay:
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def awake(core: Core, entry: Entry, port: int) -> Entry:
+    """The same, once it runs. Raises SandboxGone for one that is paused and stays so."""
+    try:
+        return replace(entry, workspace=await waking.awake(core, entry.actor, entry.workspace))
+    except Conflict as error:
+        if entry.workspace.phase is Phase.UNREACHABLE:
+            raise PortClosed(entry.workspace.id, port) from error
+        raise SandboxGone(entry.workspace.id) from error
 
 
 def opens_ports(core: Core, sandbox: str, headers: Headers) -> bool:

@@ -53,6 +53,13 @@ def by_host(host: str, domain: str, path: str) -> Target | Api | None:
     return Target(found[2], int(found[1]), path)
 
 
+def at_root(path: str, query: str) -> Target | None:
+    """A signed URL. Clients put it together from the host alone, leaving out our own prefix."""
+    if path == "/files" and ("&" + query).find("&signature=v1_") >= 0:
+        return Target("", AGENT_PORT, path)
+    return None
+
+
 def by_request(headers: Mapping[str, str], path: str) -> Target | Api | None:
     """For a request at our own address: by path, else by headers; None for neither.
 
