@@ -81,7 +81,10 @@ async def create(
     response = await once(request, actor, key, act)
     if wait is None or response.status_code != 201:
         return response
-    id = str(json.loads(bytes(response.body))["id"])
+    said = json.loads(bytes(response.body))
+    if said["phase"] == Phase.RUNNING:  # from a pool: there is nothing to wait for
+        return response
+    id = str(said["id"])
     waited = await workspaces.wait(core, actor, id, timeout_s=wait)
     return answer(await _one(core, waited), 201)
 

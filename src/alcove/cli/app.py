@@ -12,6 +12,8 @@ from alcove.cli import (
     login,
     machine,
     mcp,
+    pools,
+    snapshots,
     templates,
     tokens,
     users,
@@ -51,6 +53,9 @@ for command, name, panel in (
     (workspaces.start, "start", _WORK),
     (workspaces.stop, "stop", _WORK),
     (workspaces.restart, "restart", _WORK),
+    (snapshots.pause, "pause", _WORK),
+    (snapshots.resume, "resume", _WORK),
+    (snapshots.fork, "fork", _WORK),
     (workspaces.update, "update", _WORK),
     (workspaces.delete, "delete", _WORK),
     (execs.exec_, "exec", _WORK),
@@ -81,6 +86,8 @@ for program in ("server", "host"):
     )(machine.program)
 for group, name in (
     (templates.app, "template"),
+    (pools.app, "pool"),
+    (snapshots.app, "snapshot"),
     (tokens.app, "token"),
     (users.app, "user"),
 ):
