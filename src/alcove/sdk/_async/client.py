@@ -5,7 +5,9 @@ from types import TracebackType
 import httpx
 
 from alcove.sdk._async.events import AsyncEvents
+from alcove.sdk._async.pools import AsyncPools
 from alcove.sdk._async.server import AsyncServer
+from alcove.sdk._async.snapshots import AsyncSnapshots
 from alcove.sdk._async.templates import AsyncTemplates
 from alcove.sdk._async.tokens import AsyncTokens
 from alcove.sdk._async.transport import TIMEOUT_S, AsyncTransport
@@ -37,7 +39,9 @@ class AsyncAlcove:
         self._transport = AsyncTransport(endpoint, timeout_s=timeout_s, retries=retries, http=http)
         self.url = endpoint.url
         self.workspaces = AsyncWorkspaces(self._transport)
+        self.snapshots = AsyncSnapshots(self._transport)
         self.templates = AsyncTemplates(self._transport)
+        self.pools = AsyncPools(self._transport)
         self.users = AsyncUsers(self._transport)
         self.tokens = AsyncTokens(self._transport)
         self.events = AsyncEvents(self._transport)

@@ -6,7 +6,9 @@ from types import TracebackType
 import httpx
 
 from alcove.sdk._sync.events import Events
+from alcove.sdk._sync.pools import Pools
 from alcove.sdk._sync.server import Server
+from alcove.sdk._sync.snapshots import Snapshots
 from alcove.sdk._sync.templates import Templates
 from alcove.sdk._sync.tokens import Tokens
 from alcove.sdk._sync.transport import TIMEOUT_S, Transport
@@ -38,7 +40,9 @@ class Alcove:
         self._transport = Transport(endpoint, timeout_s=timeout_s, retries=retries, http=http)
         self.url = endpoint.url
         self.workspaces = Workspaces(self._transport)
+        self.snapshots = Snapshots(self._transport)
         self.templates = Templates(self._transport)
+        self.pools = Pools(self._transport)
         self.users = Users(self._transport)
         self.tokens = Tokens(self._transport)
         self.events = Events(self._transport)
