@@ -15,13 +15,15 @@ from alcove.api.arguments import CoreOf
 from alcove.api.routing import Route, router
 from alcove.core import access
 from alcove.core.app import Core
+from alcove.drivers import base as drivers
 from alcove.http.access import Need, needs
 from alcove.http.context import context_of
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError
+from alcove.model.workspace import Isolation
 from alcove.store import users as user_rows
 from alcove.store import workspaces as workspace_rows
-from alcove.wire.server import DriverInfo, Health, Server
+from alcove.wire.server import DriverInfo, Health, Promise, Server
 
 routes = router("server")
 open_routes = APIRouter(tags=["server"], route_class=Route)
@@ -40,8 +42,15 @@ async def server(core: CoreOf, actor: Annotated[Actor, needs(Permission.SERVER_R
         pause=can.pause,
         snapshot=can.snapshot,
         absent=dict(can.absent),
+        promises={isolation: _promise(can.promises[isolation]) for isolation in can.promises},
     )
-    return answer(Server(version=version("alcove"), url=core.settings.url, drivers=[driver]))
+    said = Server(
+        version=version("alcove"),
+        url=core.settings.url,
+        isolation_min=Isolation(core.settings.isolation_min),
+        drivers=[driver],
+    )
+    return answer(said)
 
 
 @open_routes.get("/healthz", **documents(Health))
@@ -73,6 +82,15 @@ async def metrics(request: Request, core: CoreOf) -> Response:
         phases = await workspace_rows.count_by_phase(tx)
     text = core.metrics.render(dict(phases))
     return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _promise(promise: drivers.Promise) -> Promise:
+    return Promise(
+        pause=promise.pause.value,
+        pause_survives_host_restart=promise.pause_survives_host_restart,
+        pause_frees_memory=promise.pause_frees_memory,
+        snapshot=promise.snapshot.value,
+    )
 
 
 async def _database(core: Core) -> str:

@@ -26,7 +26,8 @@ from alcove.clock import system_clock
 from alcove.sdk.errors import AlcoveError, Invalid, WaitTimeout, WorkspaceFailed
 
 if TYPE_CHECKING:
-    from alcove.sdk import Goal, Workspace
+    from alcove.sdk import Alcove, Goal, Workspace
+    from alcove.sdk._sync.workspaces import ParameterValue
     from alcove.wire.workspaces import Workspace as Info
 
 ENDS_SHOWN: Final = timedelta(days=30)
@@ -53,11 +54,34 @@ Parameter = Annotated[
 Label = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE")]
 
 
+class OnExpiryOption(StrEnum):
+    DELETE = "delete"
+    PAUSE = "pause"
+
+
+class OnIdleOption(StrEnum):
+    STOP = "stop"
+    PAUSE = "pause"
+
+
+OnExpiry = Annotated[
+    OnExpiryOption | None, typer.Option("--on-expiry", help="What the end of --ttl does.")
+]
+OnIdle = Annotated[OnIdleOption | None, typer.Option("--on-idle", help="What --idle-stop does.")]
+IdleStop = Annotated[
+    str | None, typer.Option("--idle-stop", help="Stopped when unused so long: 30m.")
+]
+AutoResume = Annotated[
+    bool | None,
+    typer.Option("--auto-resume/--no-auto-resume", help="Whether use wakes it when paused."),
+]
+
+
 def create(
     template: Annotated[
-        str,
+        str | None,
         typer.Option("--template", "-t", help="What to make.", autocompletion=complete_templates),
-    ],
+    ] = None,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Else made up.")] = None,
     parameter: Parameter = None,
     repo: Annotated[str | None, typer.Option("--repo", help="A Git URL to clone.")] = None,
@@ -77,6 +101,13 @@ def create(
     disk: Annotated[str | None, typer.Option("--disk", help="Such as 20Gi.")] = None,
     template_version: Annotated[int | None, typer.Option("--template-version", min=1)] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="For administrators.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", help="Begin from this instead of a template.")
+    ] = None,
+    on_expiry: OnExpiry = None,
+    idle_stop: IdleStop = None,
+    on_idle: OnIdle = None,
+    auto_resume: AutoResume = None,
     no_wait: NoWait = False,
     as_json: Json = False,
 ) -> None:
@@ -86,11 +117,20 @@ def create(
     """
     resources = {"cpu": cpu, "memory": memory, "disk": disk}
     wanted = {key: value for key, value in resources.items() if value is not None}
+    if (template is None) == (snapshot is None):
+        raise typer.BadParameter("give --template, or --snapshot", param_hint="--template")
+    values = pairs(parameter or [], option="--parameter")
     with connect() as api:
         workspace = api.workspaces.create(
             template,
+            snapshot=snapshot,
+            on_expiry=on_expiry.value if on_expiry else None,
+            idle_stop=idle_stop,
+            on_idle=on_idle.value if on_idle else None,
+            auto_resume=auto_resume,
             name=name,
-            rich_parameters=pairs(parameter or [], option="--parameter") or None,
+            rich_parameters=(values or None) if snapshot is None else None,
+            parameters=_of_snapshot(api, snapshot, values),
             repo=repo,
             branch=branch,
             ttl=ttl,
@@ -109,6 +149,16 @@ def create(
             screen.answer(workspace.name)
         elif not as_json and not no_wait:
             screen.say(f"Work in it with `alcove exec {workspace.name}`.")
+
+
+def _of_snapshot(
+    api: "Alcove", snapshot: str | None, values: dict[str, str]
+) -> "dict[str, ParameterValue] | None":
+    """With a snapshot, parameters are typed by us: its template says how."""
+    if snapshot is None or not values:
+        return None
+    template = api.snapshots.get(snapshot).template
+    return dict(typed(values, api.templates.parameters(template)))
 
 
 def list_(
@@ -175,6 +225,8 @@ def show(workspace: WorkspaceName, as_json: Json = False) -> None:
             ("Template", f"{info.template} version {info.template_version}"),
             ("Kind", f"{info.kind}, ephemeral" if info.ephemeral else info.kind),
             ("Isolation", info.isolation),
+            ("Began", " ".join(part for part in (info.started or "", info.started_why) if part)),
+            ("At its end", f"paused{_wakes(info)}" if info.on_expiry == "pause" else ""),
             ("Repository", " ".join(part for part in (info.repo, info.branch) if part)),
             ("Parameters", _listed(info.parameters)),
             ("Labels", _listed(info.labels)),
@@ -222,12 +274,24 @@ def update(
     ] = None,
     template_version: Annotated[int | None, typer.Option("--template-version", min=1)] = None,
     label: Label = None,
+    cpu: Annotated[float | None, typer.Option("--cpu", help="Cores; at once.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Such as 4Gi; at once.")] = None,
+    disk: Annotated[str | None, typer.Option("--disk", help="Larger only.")] = None,
+    on_expiry: OnExpiry = None,
+    idle_stop: IdleStop = None,
+    on_idle: OnIdle = None,
+    auto_resume: AutoResume = None,
     as_json: Json = False,
 ) -> None:
     """Change a workspace; its home stays. Some changes wait for `alcove restart`."""
     from alcove.sdk import NEVER  # noqa: PLC0415
 
-    if not any((name, parameter, ttl, template_version, label)):
+    resources = {"cpu": cpu, "memory": memory, "disk": disk}
+    wanted = {key: value for key, value in resources.items() if value is not None}
+    ends = (on_expiry, idle_stop, on_idle)
+    if not any((name, parameter, ttl, template_version, label, wanted, *ends)) and (
+        auto_resume is None
+    ):
         raise typer.BadParameter("say what to change, for example --ttl 8h")
     with connect() as api:
         one = api.workspaces.get(workspace)
@@ -240,6 +304,11 @@ def update(
             ttl=NEVER if ttl in NEVER_WORDS else ttl,
             template_version=template_version,
             labels={**one.info.labels, **labels} if labels else None,
+            resources=wanted or None,
+            on_expiry=on_expiry.value if on_expiry else None,
+            idle_stop=idle_stop,
+            on_idle=on_idle.value if on_idle else None,
+            auto_resume=auto_resume,
         )
         if as_json:
             screen.print_json(one.info)
@@ -304,6 +373,11 @@ def _reported(error: AlcoveError) -> int:
     return exit_code(error)
 
 
+def told(one: "Workspace", goal: str | None, *, as_json: bool, verb: str) -> None:
+    """For the commands of other files: wait for the goal, if there is one, and say so."""
+    _told(one, None if goal is None else _goal(goal), as_json=as_json, verb=verb)
+
+
 def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) -> None:
     """Wait with a changing line, then say what came of it."""
     since = time.monotonic()
@@ -342,6 +416,10 @@ def _goal(name: str) -> "Goal":
     from alcove.sdk import Goal  # noqa: PLC0415
 
     return Goal(name)
+
+
+def _wakes(info: "Info") -> str:
+    return ", woken by use" if info.auto_resume else ""
 
 
 def _why(info: "Info") -> str:
