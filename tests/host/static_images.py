@@ -24,7 +24,7 @@ class StaticImages:
             return ImageStatus(image.key, "ready", "")
         return ImageStatus(image.key, "failed", "there is no such image")
 
-    def prepare(self, image: Image) -> ImageStatus:
+    def prepare(self, image: Image, *, awaited: bool = False) -> ImageStatus:
         return self.status(image)
 
     def statuses(self) -> list[ImageStatus]:

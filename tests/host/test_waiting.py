@@ -63,3 +63,12 @@ async def test_an_image_that_failed_is_a_failure_with_its_reason(
         await installation.create(a_spec(), box)
     installation.hold_images("ready")
     assert (await installation.driver.observe(box, None)).state is Observed.ABSENT
+
+
+async def test_a_waiting_one_says_why_its_image_cannot_be_had(
+    installation: Installation, waiting: tuple[WorkspaceId, Handle]
+) -> None:
+    installation.hold_images("failed")
+    seen = await installation.driver.observe(waiting[0], None)
+    assert seen.state is Observed.EXITED
+    assert seen.detail == "its image could not be made: unpacking 34 %"

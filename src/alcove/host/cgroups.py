@@ -165,15 +165,15 @@ class Cgroups:
 
     def set_limits(self, workspace: WorkspaceId, wanted: Resources) -> None:
         """Change what a running workspace is held to. Raises DriverError naming the field."""
-        use, limit = self.use(workspace), wanted.memory_mib << 20
-        if limit < use.memory_limit_bytes and limit <= use.memory_bytes:
+        was, limit = self.limits(workspace).memory_bytes or 0, wanted.memory_mib << 20
+        if limit < was and limit <= (used := self.use(workspace).memory_bytes):
             raise DriverError(
-                f"memory_mib: {workspace} uses {use.memory_bytes >> 20} MiB now and cannot be held"
+                f"memory_mib: {workspace} uses {used >> 20} MiB now and cannot be held"
                 f" to {wanted.memory_mib}; ask for more, or end processes in it first",
                 retry=False,
             )
         try:
-            for path, value in self._limit_files(workspace, wanted, use.memory_limit_bytes):
+            for path, value in self._limit_files(workspace, wanted, was):
                 path.write_text(value)
         except OSError as error:
             raise DriverError(

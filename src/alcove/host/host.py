@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from alcove.drivers.base import Capabilities, ImageStatus, Leftover, Removal, Taken, Usage
+from alcove.host import memory
 from alcove.host.adopting import adopt
 from alcove.host.capabilities import capabilities
 from alcove.host.crashpoints import CrashPoints
@@ -22,7 +23,7 @@ from alcove.host.pausing import pause, resume, settle
 from alcove.host.ports import Images, Network
 from alcove.host.protocol import Look, Started
 from alcove.host.settings import HostSettings
-from alcove.host.shelf import Shelf
+from alcove.host.shelf import MEMORY, Shelf
 from alcove.host.snapshotting import Snapshotting
 from alcove.host.starting import Starting
 from alcove.host.state import Record, Records, Stage, alive
@@ -66,7 +67,12 @@ class Host:
         self._parts.shelf.tidy()
         records = [self._parts.records.get(w) for w in self._parts.records.ids()]
         if not any(r is not None and r.process is not None for r in records):
-            self._parts.ground.remove_former_agents()
+            directory = self._parts.ground.directory
+            images = [memory.image(directory(w)) for w in self._parts.records.ids()]
+            images += [
+                self._parts.shelf.path(k.snapshot) / MEMORY for k in self._parts.shelf.all()
+            ]
+            self._parts.ground.remove_former_agents(images)
 
     def open_network(self) -> None:
         """Set up mode `open`. Where that fails the host serves mode `none` alone, says why, and
@@ -97,6 +103,9 @@ class Host:
                     return Look(seen, approved=record.approved)
                 detail = self._ending.bury(workspace, record)
                 return Look(_seen(workspace, Observed.EXITED, detail=detail), approved=False)
+            case Stage.ASLEEP:
+                seen = _seen(workspace, Observed.PAUSED, boot=record.boot)
+                return Look(seen, approved=record.approved)
             case Stage.WAITING:
                 return Look(self._waiting(workspace, record), approved=False)
             case Stage.MAKING if self._parts.turns.taken(workspace):
@@ -131,7 +140,8 @@ class Host:
         pause(self._parts, workspace)
 
     def resume(self, workspace: WorkspaceId) -> None:
-        resume(self._parts, workspace)
+        if not self._starting.wake(workspace):
+            resume(self._parts, workspace)
 
     def take_snapshot(self, workspace: WorkspaceId, snapshot: SnapshotId) -> Taken:
         return self._snapshotting.take(workspace, snapshot)
@@ -198,12 +208,16 @@ class Host:
 
     def _waiting(self, workspace: WorkspaceId, record: Record) -> Observation:
         status = next((s for s in self._parts.images.statuses() if s.key == record.image), None)
-        if status is None or status.state not in ("absent", "building"):
-            detail = "its image is ready" if status and status.state == "ready" else "no image"
-            return _seen(workspace, Observed.EXITED, detail=detail)
-        return _seen(
-            workspace, Observed.CREATING, detail=f"image: {status.detail or status.state}"
-        )
+        if status is None:
+            why = "the making of its image was cut off"
+        elif status.state == "ready":
+            why = "its image is ready"
+        elif status.state == "failed":
+            why = f"its image could not be made: {status.detail}"[:500]
+        else:
+            under_way = f"image: {status.detail or status.state}"
+            return _seen(workspace, Observed.CREATING, detail=under_way)
+        return _seen(workspace, Observed.EXITED, detail=why)
 
 
 def _seen(

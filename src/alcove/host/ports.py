@@ -23,9 +23,9 @@ class Images(Protocol):
 
     def status(self, image: Image) -> ImageStatus: ...
 
-    def prepare(self, image: Image) -> ImageStatus:
+    def prepare(self, image: Image, *, awaited: bool = False) -> ImageStatus:
         """Start making it ready unless it is or is under way; answers at once. A failed one is
-        tried again when its backoff is over."""
+        tried again when its backoff is over. One that a workspace waits for goes first."""
         ...
 
     def statuses(self) -> list[ImageStatus]: ...

@@ -7,15 +7,18 @@ One rule: the record is written before the first effect.
 import logging
 import socket
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from alcove.host import memory
 from alcove.host.inspection import outside_differences
 from alcove.host.parts import Parts
 from alcove.host.protocol import Started
 from alcove.host.renewal import renew
 from alcove.host.runtime import find
 from alcove.host.shelf import MEMORY, VOLUME
+from alcove.host.sleeping import tuck_in
 from alcove.host.snapshotting import suits
 from alcove.host.specs import check
 from alcove.host.state import Record, Stage, alive
@@ -61,7 +64,11 @@ class Starting:
                     restoring=restoring,
                 )
             try:
-                return self._make(verb, workspace, spec, record, layers, control_sha256)
+                memory.drop(self._parts.ground.directory(workspace))
+                image = self._image(record)
+                return self._make(
+                    verb, workspace, spec, record, layers, control_sha256, image=image
+                )
             except (AlcoveError, OSError) as error:
                 self._give_up(workspace, error)
                 raise
@@ -72,14 +79,51 @@ class Starting:
             record = self._parts.records.get(workspace)
             if record is None or record.process is None or record.boot != boot:
                 raise DriverError(f"{workspace} does not run boot {boot} any more", retry=True)
-            root = RootMode(record.root)
-            if found := outside_differences(
-                record, root=root, ground=self._parts.ground, workspace=workspace
-            ):
-                raise DriverError(
-                    f"{workspace} is not confined as it must be: {'; '.join(found)}", retry=False
-                )
+            self._inspect(workspace)
             self._parts.records.note(workspace, approved=True)
+
+    def _inspect(self, workspace: WorkspaceId) -> None:
+        record = self._parts.records.get(workspace)
+        assert record is not None
+        root = RootMode(record.root)
+        if found := outside_differences(
+            record, root=root, ground=self._parts.ground, workspace=workspace
+        ):
+            raise DriverError(
+                f"{workspace} is not confined as it must be: {'; '.join(found)}", retry=False
+            )
+
+    def wake(self, workspace: WorkspaceId) -> bool:
+        """Let go on what sleeps (see `sleeping`); answers whether it did sleep. Raises
+        DriverError; it sleeps on then."""
+        with self._parts.turns.of(workspace), self._parts.at_once:
+            record = self._parts.records.get(workspace)
+            if record is None or record.stage is not Stage.ASLEEP:
+                return False
+            directory = self._parts.ground.directory(workspace)
+            memory.check(workspace, directory)
+            begun = memory.begun(directory)
+            spec = _as_recorded(begun.spec, record)
+            self._parts.need_network(spec.network)
+            layers = self._ready_layers(spec)
+            image = memory.image(directory)
+            try:
+                self._make(
+                    "start", workspace, spec, record, layers, begun.control_sha256, image=image
+                )
+                self._inspect(workspace)
+            except (AlcoveError, OSError):
+                self._parts.records.change(workspace, stage=Stage.ASLEEP, process=None)
+                tuck_in(self._parts, workspace)
+                raise
+            memory.drop(directory)
+            self._parts.ground.show_socket(workspace)
+        return True
+
+    def _ready_layers(self, spec: Spec) -> list[Path]:
+        if (status := self._parts.images.status(spec.image)).state != "ready":
+            raise DriverError(f"its image is {status.state}", retry=True)
+        return self._parts.images.layers(spec.image)
 
     def _make(
         self,
@@ -89,7 +133,10 @@ class Starting:
         record: Record,
         layers: list[Path],
         control_sha256: str,
+        *,
+        image: Path | None,
     ) -> Started:
+        """With `image` its processes go on from there."""
         ground, step = self._parts.ground, self._parts.crash.step
         with step(verb, "clean"):
             if left := ground.clear(workspace, record.process):
@@ -107,7 +154,7 @@ class Starting:
             if restored:
                 renew(ground.directory(workspace) / "volume/rw/upper", spec.hostname)
         with step(verb, "root"):
-            ground.assemble_root(workspace, spec, record.slot, layers, account)
+            ground.assemble_root(workspace, spec, record.slot, layers, account, image=image)
         with step(verb, "listen"):
             takes = ground.runtime(spec.isolation).takes_listener
             listener = ground.listen(workspace) if takes else None
@@ -123,7 +170,10 @@ class Starting:
                 # Before its first instruction.
                 self._parts.network.attach(workspace, pid, record.slot)
         with step(verb, "go"):
-            self._go(workspace, spec, record)
+            if image is not None:
+                ground.runtime(spec.isolation).restore(workspace, image)
+            else:
+                ground.runtime(spec.isolation).start(workspace)
         with step(verb, "keep"):
             if (process := find(pid)) is None:
                 raise DriverError(
@@ -156,12 +206,12 @@ class Starting:
         self._parts.ground.volumes.remove(workspace)
         return self._parts.shelf.path(record.restoring) / VOLUME
 
-    def _go(self, workspace: WorkspaceId, spec: Spec, record: Record) -> None:
-        runtime, shelf = self._parts.ground.runtime(spec.isolation), self._parts.shelf
-        if record.restoring is not None and shelf.get(record.restoring).memory:
-            runtime.restore(workspace, shelf.path(record.restoring) / MEMORY)
-        else:
-            runtime.start(workspace)
+    def _image(self, record: Record) -> Path | None:
+        """The memory that a first start goes on with, where its snapshot has any."""
+        snapshot, shelf = record.restoring, self._parts.shelf
+        if snapshot is None or not shelf.get(snapshot).memory:
+            return None
+        return shelf.path(snapshot) / MEMORY
 
     def _bundle(
         self,
@@ -172,6 +222,8 @@ class Starting:
         home: str,
     ) -> Path:
         image_env = self._parts.images.image_env(spec.image)
+        directory = self._parts.ground.directory(workspace)
+        memory.keep_begun(directory, memory.Begun(spec, control_sha256))
         return self._parts.ground.write_bundle(
             workspace, spec, record.slot, image_env, control_sha256, home=home
         )
@@ -190,7 +242,7 @@ class Starting:
         """The image's layers; None while it is being made ready, which is recorded."""
         status = self._parts.images.status(spec.image)
         if status.state != "ready":
-            status = self._parts.images.prepare(spec.image)
+            status = self._parts.images.prepare(spec.image, awaited=True)
         match status.state:
             case "ready":
                 return self._parts.images.layers(spec.image)
@@ -211,3 +263,14 @@ class Starting:
             self._parts.records.change(workspace, stage=Stage.ENDED, process=None, detail=detail)
         except (AlcoveError, OSError):
             log.exception("could not clean up after the failed start of %s", workspace)
+
+
+def _as_recorded(spec: Spec, record: Record) -> Spec:
+    """What it was started with, and what was changed since. Pure."""
+    return replace(
+        spec,
+        hostname=record.hostname or spec.hostname,
+        resources=record.resources or spec.resources,
+        network=NetworkMode(record.network),
+        snapshot=None,
+    )

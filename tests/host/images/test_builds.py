@@ -83,6 +83,27 @@ def test_one_image_is_built_at_a_time(builds: Builds, tmp_path: Path) -> None:
     assert second.begun.wait(5)
 
 
+@pytest.mark.parametrize("queued_before", [True, False])
+def test_what_somebody_waits_for_goes_first(
+    builds: Builds, tmp_path: Path, queued_before: bool
+) -> None:
+    first, background, awaited = Work(), Work(), Work()
+    builds.request("first", first, tmp_path / "log")
+    eventually(first.begun.is_set)
+    builds.request("background", background, tmp_path / "log")
+    if queued_before:
+        builds.request("awaited", awaited, tmp_path / "log")
+    builds.request("awaited", awaited, tmp_path / "log", awaited=True)
+    first.end.set()
+    eventually(awaited.begun.is_set)
+    assert not background.begun.is_set()
+    awaited.end.set()
+    eventually(background.begun.is_set)
+    background.end.set()
+    eventually(builds.idle)
+    assert awaited.runs == 1
+
+
 def test_a_failure_is_told_and_waits_before_it_is_tried_again(
     builds: Builds, clock: Clock, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
-"""Builds in the background: one at a time, one per image, none for ever.
+"""Builds in the background: one at a time, one per image, none for ever; first those that
+somebody waits for.
 
 The one rule: whoever asks is answered at once; what came of it is read from `status`.
 """
@@ -48,16 +49,20 @@ class Builds:
         self._deadline_s = deadline_s
         self._lock = threading.Condition()
         self._waiting: OrderedDict[str, tuple[Work, Progress]] = OrderedDict()
+        self._awaited: set[str] = set()
         self._current: tuple[str, Progress] | None = None
         self._failures: OrderedDict[str, Failure] = OrderedDict()
         self._held = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def request(self, key: str, work: Work, log: Path) -> None:
-        """Queue the build of `key`, unless it is under way or its backoff is not over. Raises
-        DriverError when too many wait."""
+    def request(self, key: str, work: Work, log: Path, *, awaited: bool = False) -> None:
+        """Queue the build of `key`, unless it is under way or its backoff is not over; `awaited`
+        ones go before all others, also if they were queued before. Raises DriverError when too
+        many wait."""
         with self._lock:
+            if awaited and key in self._waiting:
+                self._awaited.add(key)
             if self._closed or key in self._waiting or self._is_current(key):
                 return
             failure = self._failures.get(key)
@@ -69,6 +74,8 @@ class Builds:
                 )
             progress = Progress(log, deadline_s=self._deadline_s)
             self._waiting[key] = (work, progress)
+            if awaited:
+                self._awaited.add(key)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="images", daemon=True)
                 self._thread.start()
@@ -102,6 +109,7 @@ class Builds:
             if self._current and self._current[0] == key:
                 self._current[1].cancelled.set()
             self._waiting.pop(key, None)
+            self._awaited.discard(key)
 
     def close(self, *, wait_s: float = 10.0) -> None:
         """End everything; nothing is built afterwards."""
@@ -143,7 +151,10 @@ class Builds:
                     self._lock.wait()
                 if self._closed:
                     return
-                key, (work, progress) = self._waiting.popitem(last=False)
+                key = next((k for k in self._waiting if k in self._awaited), None)
+                key = key or next(iter(self._waiting))
+                work, progress = self._waiting.pop(key)
+                self._awaited.discard(key)
                 self._current = (key, progress)
             reason, retry = self._attempt(work, progress)
             with self._lock:

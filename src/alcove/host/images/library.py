@@ -49,10 +49,10 @@ class ImageLibrary:
     def status(self, image: Image) -> ImageStatus:
         return self._status(image.key)
 
-    def prepare(self, image: Image) -> ImageStatus:
+    def prepare(self, image: Image, *, awaited: bool = False) -> ImageStatus:
         if self._shelf.record(image.key) is None:
-            work = self._work(image)
-            self._builds.request(image.key, work, self._shelf.log_path(image.key))
+            work, log = self._work(image), self._shelf.log_path(image.key)
+            self._builds.request(image.key, work, log, awaited=awaited)
         return self._status(image.key)
 
     def statuses(self) -> list[ImageStatus]:
