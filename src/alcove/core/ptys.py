@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from alcove.core import access, tagged
+from alcove.core import tagged
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
 from alcove.core.terminals import SHELL
+from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound
 from alcove.model.event import EventKind, NewEvent
@@ -73,7 +74,7 @@ async def connect(core: Core, actor: Actor, ref: str, id: str) -> AsyncGenerator
 
 
 async def find(core: Core, actor: Actor, ref: str) -> Sequence[Pty]:
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     return await _found(core, Reach.of(workspace), TAG)
 
 
@@ -114,7 +115,7 @@ async def _at(core: Core, actor: Actor, ref: str, id: str) -> tuple[Workspace, R
     if not ID.fullmatch(id):
         said = "use 1 to 64 letters, digits, dots, dashes and underscores"
         raise Invalid(f"id: {said}", [FieldError("id", said)])
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     core.journal.used(workspace.id, core.clock())
     return workspace, Reach.of(workspace)
 

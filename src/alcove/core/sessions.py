@@ -9,7 +9,7 @@ The shell reads the ids of commands, one a line, and says `begin ID` and `end ID
 
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -17,10 +17,11 @@ from urllib.parse import urlencode
 
 import anyio
 
-from alcove.core import access, tagged
+from alcove.core import tagged
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
 from alcove.core.execs import told
+from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, FieldError, Invalid, NotFound, OutOfRange
 from alcove.model.event import EventKind, NewEvent
@@ -120,7 +121,7 @@ async def create(core: Core, actor: Actor, ref: str, session: str) -> None:
 
 async def find(core: Core, actor: Actor, ref: str) -> Sequence[str]:
     """The names of those whose shell runs."""
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     found = await tagged.running(core, Reach.of(workspace), prefix=TAG)
     return [one.tag.removeprefix(TAG) for one in found]
 
@@ -144,7 +145,7 @@ async def run(core: Core, actor: Actor, ref: str, session: str, line: str, *, wa
         said = f"must be a line of 1 to {COMMAND_MAX} characters without NUL"
         raise Invalid(f"command: {said}", [FieldError("command", said)])
     at = await _at(core, actor, ref, session)
-    id = f"{int(core.clock().timestamp() * 1000):012x}{secrets.token_hex(6)}"
+    id = f"{int(core.clock().timestamp() * 1e6):014x}{secrets.token_hex(5)}"
     async with tagged.attached(core, at.reach, at.tag) as shell:
         await _check(await tagged.step(core, at.reach, _SUBMIT, at.place, id, stdin=line.encode()))
         detail: dict[str, object] = {
@@ -267,7 +268,7 @@ async def _at(core: Core, actor: Actor, ref: str, session: str) -> _At:
     if not ID.fullmatch(session):
         said = "use 1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
         raise Invalid(f"sessionId: {said}", [FieldError("sessionId", said)])
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     core.journal.used(workspace.id, core.clock())
     return _At(workspace, Reach.of(workspace), TAG + session, f"{PLACE}/{session}")
 
@@ -306,7 +307,7 @@ def _code(text: bytes) -> int | None:
 
 
 async def _tell(
-    core: Core, actor: Actor, at: _At, kind: EventKind, detail: dict[str, object]
+    core: Core, actor: Actor, at: _At, kind: EventKind, detail: Mapping[str, object]
 ) -> None:
     core.journal.used(at.workspace.id, core.clock())
     await core.journal.record(

@@ -17,6 +17,8 @@ from alcove.wire.base import Request
 from alcove.wire.workspaces import NetworkRequest, NewWorkspace, ResourcesRequest
 
 MINUTES_MAX: Final = 525_600
+NEVER: Final = "365d"
+"""What "never idle" is said as; nothing lives longer."""
 IMAGE_PREFIX: Final = "alcove/"
 """`image="alcove/python"` names our template, which is how a client can send resources."""
 _FROM: Final = re.compile(r"FROM\s+(\S+)", re.IGNORECASE)
@@ -84,7 +86,7 @@ class CreateSandbox(Asked):
     build_info: BuildInfo | None = None
     linked_sandbox: str | None = None
     secrets: list[dict[str, str]] | None = None
-    class_: Annotated[str, Field(alias="class")] | None = None
+    class_: Annotated[str | None, Field(alias="class")] = None
 
 
 def new_workspace(asked: CreateSandbox, *, source: str, is_template: bool) -> NewWorkspace:
@@ -142,7 +144,7 @@ def idle(stop: int | None, pause: int | None) -> dict[str, object]:
         return {"idle_stop": f"{pause}m", "on_idle": OnIdle.PAUSE}
     if stop:
         return {"idle_stop": f"{stop}m", "on_idle": OnIdle.STOP}
-    return {} if stop is None else {"idle_stop": None}
+    return {} if stop is None else {"idle_stop": NEVER}
 
 
 def resources(cpu: int | None, memory: int | None, disk: int | None) -> ResourcesRequest:

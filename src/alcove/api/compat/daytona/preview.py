@@ -3,12 +3,13 @@
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Path, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.addresses import link_url
+from alcove.api.addresses import PATHS, link_url
 from alcove.api.arguments import CoreOf
 from alcove.api.compat.daytona.creating import unsupported
-from alcove.api.compat.daytona.routing import API, SandboxRef, json, router
+from alcove.api.compat.daytona.routing import API, SandboxRef, base_url, json, router
 from alcove.core import access, file_links, identity, ports
 from alcove.core.app import Core
 from alcove.http.access import needs
@@ -23,14 +24,17 @@ SIGNED_S: Final = 60
 
 
 @routes.get("/ports/{port}/preview-url")
-async def preview(core: CoreOf, actor: Updater, ref: SandboxRef, port: Number) -> Response:
+async def preview(
+    request: Request, core: CoreOf, actor: Updater, ref: SandboxRef, port: Number
+) -> Response:
     """Good for an hour. The token is in the address already; sending it too does no harm."""
-    id, url, token = await _link(core, actor, ref, port, PREVIEW_S)
+    id, url, token = await _link(request, core, actor, ref, port, PREVIEW_S)
     return json({"sandboxId": id, "url": url, "token": token})
 
 
 @routes.get("/ports/{port}/signed-preview-url")
 async def signed(
+    request: Request,
     core: CoreOf,
     actor: Updater,
     ref: SandboxRef,
@@ -38,7 +42,7 @@ async def signed(
     seconds: Annotated[int, Query(alias="expiresInSeconds", ge=1)] = SIGNED_S,
 ) -> Response:
     """Opens the port for whoever has it, until then."""
-    id, url, token = await _link(core, actor, ref, port, seconds)
+    id, url, token = await _link(request, core, actor, ref, port, seconds)
     return json({"sandboxId": id, "port": port, "url": url, "token": token})
 
 
@@ -58,9 +62,14 @@ async def signing_key(
     return json(await file_links.key(core, actor, ref))
 
 
-async def _link(core: Core, actor: Actor, ref: str, port: int, ttl_s: int) -> tuple[str, str, str]:
+async def _link(
+    request: Request, core: Core, actor: Actor, ref: str, port: int, ttl_s: int
+) -> tuple[str, str, str]:
     workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     made = await ports.sign(core, actor, workspace, port, ttl_s=ttl_s)
+    if not core.settings.apps_domain:
+        # Programs do not take every name below `localhost` for their own machine, as browsers do.
+        return workspace.id, f"{base_url(request)}{PATHS}{made.token}/", made.token
     names = await identity.names(core, [workspace.owner])
     url = link_url(core.settings, made, workspace, owner=names[workspace.owner])
     return workspace.id, url, made.token

@@ -222,7 +222,7 @@ async def autopause(
     request: Request, core: CoreOf, actor: Updater, ref: SandboxRef, interval: creating.Minutes
 ) -> Response:
     """The same, and it is paused instead of stopped."""
-    asked = creating.idle(None, interval) if interval else {"idle_stop": None}
+    asked = creating.idle(None, interval) if interval else creating.idle(0, None)
     return await _change(request, core, actor, ref, **asked)
 
 

@@ -15,6 +15,7 @@ from alcove.model.workspace import Desired, NetworkMode, OnIdle, Phase, Workspac
 
 TARGET: Final = "local"
 """The only region there is."""
+YEAR_S: Final = 365 * 86400
 STATES: Final[Mapping[Phase, str]] = {
     Phase.PROVISIONING: "creating",
     Phase.STARTING: "starting",
@@ -55,7 +56,7 @@ def sandbox(core: Core, actor: Actor, workspace: Workspace, *, base: str) -> dic
     inside = allows(
         actor, Permission.WORKSPACE_EXEC, owner=workspace.owner, workspace=workspace.id
     )
-    idle = 0 if lifetime.idle_stop_s is None else max(1, lifetime.idle_stop_s // 60)
+    idle = _minutes(lifetime.idle_stop_s)
     pauses = lifetime.on_idle is OnIdle.PAUSE
     failed = workspace.phase in (Phase.FAILED, Phase.UNREACHABLE)
     return {
@@ -129,6 +130,11 @@ def template(core: Core, version: TemplateVersion) -> dict[str, Any]:
 
 def stamp(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def _minutes(idle_s: int | None) -> int:
+    """0 is never, as which a year is asked for too."""
+    return 0 if idle_s is None or idle_s >= YEAR_S else max(1, idle_s // 60)
 
 
 def _snapshot(core: Core, id: str, name: str, at: datetime) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Small things of a sandbox: its directories, its ports, what it uses now."""
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -14,6 +13,7 @@ from alcove.api.compat.daytona.routing import TOOLBOX, SandboxRef, json, router
 from alcove.core import access, tagged
 from alcove.core.agent import Reach
 from alcove.core.app import Core
+from alcove.core.waking import entered
 from alcove.http.access import needs
 from alcove.model.access import Actor, Permission
 
@@ -68,8 +68,8 @@ async def metrics(core: CoreOf, actor: Reader, ref: SandboxRef) -> Response:
     await anyio.sleep(SAMPLE_S)
     after = await core.agents.stats(reach)
     resources = workspace.spec.resources
-    memory: Mapping[str, Any] = after.get("memory") or {}
-    disk: Mapping[str, Any] = after.get("disk") or {}
+    memory: dict[str, Any] = after.get("memory") or {}
+    disk: dict[str, Any] = after.get("disk") or {}
     cores = max(1, -(-resources.cpu_millis // 1000))
     used_usec = int(after.get("cpu_usec") or 0) - int(before.get("cpu_usec") or 0)
     now = core.clock()
@@ -97,6 +97,6 @@ async def _ports(core: Core, actor: Actor, ref: str) -> list[int]:
 
 
 async def _said(core: Core, actor: Actor, ref: str, script: str) -> str:
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     output = await tagged.step(core, Reach.of(workspace), script)
     return output.stdout.decode(errors="replace").removesuffix("\n")
