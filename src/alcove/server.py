@@ -24,6 +24,7 @@ from prometheus_client import disable_created_metrics
 
 from alcove import config, logs
 from alcove.api import local
+from alcove.api.addresses import link_url
 from alcove.api.app import create_app
 from alcove.config import Settings
 from alcove.core import identity, service, users
@@ -111,7 +112,7 @@ async def _serve(settings: Settings, driver: Driver, listener: socket.socket) ->
         db=db,
     )
     await users.ensure_first(core)
-    server = http_server(create_app(core, pages=(*PAGES, mcp.routes())))
+    server = http_server(create_app(core, pages=(*PAGES, mcp.routes(link_url=link_url))))
     try:
         async with anyio.create_task_group() as tasks:
             for name, loop in loops(core).items():

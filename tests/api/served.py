@@ -13,6 +13,7 @@ import anyio
 import httpx
 from starlette.types import ASGIApp
 
+from alcove.api.addresses import link_url
 from alcove.api.app import create_app
 from alcove.config import Settings
 from alcove.core.app import Core
@@ -108,7 +109,8 @@ async def served(
     async with db.transaction() as tx:
         for actor in (MAX, EVE, BOT):
             await users.add(tx, user_of(actor), password_hash=None)
-    found = Served(World(core, clock, made), create_app(core, pages=(*PAGES, mcp.routes())))
+    pages = (*PAGES, mcp.routes(link_url=link_url))
+    found = Served(World(core, clock, made), create_app(core, pages=pages))
     try:
         yield found
     finally:

@@ -2,11 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
+from alcove.config import Settings
 from alcove.core.app import Core
+from alcove.core.ports import Link
 from alcove.mcp.sessions import UnderWay
 from alcove.model.access import Actor, Permission
+from alcove.model.workspace import Workspace
 from alcove.wire.base import Answer, Request
 
 CALLER: Final = "alcove.mcp.caller"
@@ -14,10 +17,19 @@ CALLER: Final = "alcove.mcp.caller"
 ArgumentsT = TypeVar("ArgumentsT", bound=Request)
 
 
+class LinkUrl(Protocol):
+    """Where the bearer of a link to a port goes; the API knows, which is a sibling of this."""
+
+    def __call__(
+        self, settings: Settings, link: Link, workspace: Workspace, *, owner: str
+    ) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     core: Core
     actor: Actor
+    link_url: LinkUrl
     session: str | None
     under_way: UnderWay
 
@@ -30,6 +42,7 @@ class Use:
     actor: Actor
     progress: Callable[[float, float | None, str], Awaitable[None]]
     """What is done of how much, in seconds, and in words. Nothing happens if nobody asked."""
+    link_url: LinkUrl
 
 
 @dataclass(frozen=True, slots=True)

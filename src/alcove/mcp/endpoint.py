@@ -22,7 +22,7 @@ from alcove.core.app import Core
 from alcove.http.access import caller, core_of
 from alcove.http.body import read_all
 from alcove.http.problem import HttpError, response_for
-from alcove.mcp.calls import CALLER, Caller
+from alcove.mcp.calls import CALLER, Caller, LinkUrl
 from alcove.mcp.sessions import UnderWay, is_session, new_session
 from alcove.model.access import Actor
 from alcove.model.errors import AlcoveError, Denied, NotFound, Unauthenticated, Unavailable
@@ -35,10 +35,10 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 Serve: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def routes() -> APIRouter:
+def routes(*, link_url: LinkUrl) -> APIRouter:
     """A router with the one address. Each has its own count of what runs."""
     router = APIRouter()
-    router.add_route(PATH, cast("Any", Endpoint()), methods=None, include_in_schema=False)
+    router.add_route(PATH, cast("Any", Endpoint(link_url)), methods=None, include_in_schema=False)
     return router
 
 
@@ -47,7 +47,8 @@ class Endpoint:
 
     path_format = PATH
 
-    def __init__(self) -> None:
+    def __init__(self, link_url: LinkUrl) -> None:
+        self._link_url = link_url
         self._under_way = UnderWay()
         self._serve: Serve | None = None
         self._loading = anyio.Lock()
@@ -80,7 +81,7 @@ class Endpoint:
             await Response(status_code=202)(scope, receive, send)
             return
         serve = await self._loaded()
-        scope[CALLER] = Caller(core, actor, session, self._under_way)
+        scope[CALLER] = Caller(core, actor, self._link_url, session, self._under_way)
         if method == "initialize":
             send = _with_session(send, new_session(core, actor))
         await serve(scope, _replayed(raw, receive), send)

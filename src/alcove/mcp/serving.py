@@ -145,7 +145,7 @@ async def _run(
 
     try:
         arguments = parse(tool.arguments, json.dumps(given))
-        return await tool.run(Use(caller.core, caller.actor, progress), arguments)
+        return await tool.run(Use(caller.core, caller.actor, progress, caller.link_url), arguments)
     except Exception as error:
         return error
 

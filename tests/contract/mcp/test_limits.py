@@ -180,6 +180,9 @@ async def test_a_tool_that_is_not_there_is_a_protocol_error(place: Place) -> Non
         ("upload_file", {"path": "a", "content_base64": ""}),
         ("download_file", {"path": "a"}),
         ("pause_sandbox", {}),
+        ("expose_port", {"port": 80}),
+        ("snapshot_sandbox", {}),
+        ("fork_sandbox", {}),
         ("resume_sandbox", {}),
         ("delete_sandbox", {}),
     ],
@@ -236,7 +239,7 @@ async def test_a_command_of_a_user_who_is_disabled_ends(place: Place) -> None:
         await anyio.sleep(0.5)
         await users.update(place.api.core, ROOT, "ada", UserChanges(disabled=True))
 
-    # The clock stands still here, and with it the memory of what a token may do.
+    said = ""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(disable)
         with anyio.fail_after(15):
@@ -253,10 +256,10 @@ async def test_a_cancelled_call_ends_what_it_ran(place: Place, mode: str) -> Non
 
 
 async def test_a_client_s_word_cancels_its_call_and_no_other_s(place: Place) -> None:
+    ended: list[str] = []
     async with raw(place) as http, anyio.create_task_group() as tasks:
         session = (await http.post("/mcp", json=START)).headers["mcp-session-id"]
         foreign = (await http.post("/mcp", json=START)).headers["mcp-session-id"]
-        ended: list[str] = []
         over = anyio.Event()
 
         async def call() -> None:

@@ -83,7 +83,7 @@ async def test_a_cancelled_call_ends_what_it_ran(place: Place, mode: str) -> Non
 
 
 async def test_a_refused_token_is_told_in_words(place: Place) -> None:
-    messages = (
+    messages: tuple[dict[str, object], ...] = (
         {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}},
         {"jsonrpc": "2.0", "id": 2, "method": "ping"},
     )

@@ -269,3 +269,14 @@ async def test_what_is_done_is_told_of_with_its_actor(place: Place) -> None:
     assert ("exec.finished", ["echo audited"]) in told
     assert ("exec.started", ["sleep 1"]) in told
     assert any(kind == "file.written" for kind, _ in told)
+
+
+async def test_a_port_gets_a_link_and_says_whether_anybody_listens(place: Place) -> None:
+    result = await place.call("expose_port", port=1)
+    found = result.structured_content
+    assert found["url"].startswith("http://1--box--ada.apps.")
+    assert found["listening"] is False
+    assert "Nothing listens on port 1 yet" in text_of(result)
+    # It is taken from this machine, since the agent here shares its network.
+    port = int(place.url.rpartition(":")[2])
+    assert (await place.answer("expose_port", port=port))["listening"] is True

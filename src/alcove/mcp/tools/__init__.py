@@ -3,7 +3,17 @@
 from typing import Any, Final
 
 from alcove.mcp.calls import Tool
-from alcove.mcp.tools import background, catalog, commands, editing, files, sandboxes, searching
+from alcove.mcp.tools import (
+    background,
+    catalog,
+    commands,
+    editing,
+    files,
+    ports,
+    sandboxes,
+    searching,
+    snapshots,
+)
 
 ALL: Final[tuple[Tool[Any], ...]] = (
     *sandboxes.TOOLS,
@@ -13,4 +23,6 @@ ALL: Final[tuple[Tool[Any], ...]] = (
     *files.TOOLS,
     *editing.TOOLS,
     *searching.TOOLS,
+    *ports.TOOLS,
+    *snapshots.TOOLS,
 )

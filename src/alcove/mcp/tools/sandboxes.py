@@ -17,7 +17,7 @@ from alcove.model.access import Permission
 from alcove.model.workspace import Desired, NetworkMode, Phase, Workspace
 from alcove.store.workspaces import WorkspaceFilters
 from alcove.wire.base import Answer, Branch, Env, Labels, Name, Request, Url
-from alcove.wire.workspaces import NewWorkspace, Parameters
+from alcove.wire.workspaces import NewWorkspace, Parameters, SnapshotRef
 
 TEMPLATE: Final = "ai-agent-sandbox"
 WAIT_S: Final = 120
@@ -50,7 +50,12 @@ class SandboxList(Answer):
 
 
 class CreateArguments(Request):
-    template: Annotated[Name, Field(description="From list_templates.")] = TEMPLATE
+    template: Annotated[
+        Name | None, Field(description=f"From list_templates; {TEMPLATE} when left out.")
+    ] = None
+    snapshot: Annotated[
+        SnapshotRef | None, Field(description="From snapshot_sandbox, instead of a template.")
+    ] = None
     name: Annotated[Name | None, Field(description="Made up when left out.")] = None
     parameters: Annotated[
         Parameters | None, Field(description="The template's, as list_templates shows them.")
@@ -95,6 +100,8 @@ class OneArguments(Request):
 
 async def create(use: Use, asked: CreateArguments) -> Result:
     given: dict[str, Any] = asked.model_dump(mode="json", exclude_none=True, exclude={"wait_s"})
+    if asked.snapshot is None:
+        given.setdefault("template", TEMPLATE)
     if asked.network is not None:
         given["network"] = {"mode": asked.network}
     request = parse(NewWorkspace, json.dumps(given))
@@ -109,7 +116,7 @@ async def list_(use: Use, asked: ListArguments) -> Result:
     page = PageRequest(asked.limit, asked.cursor)
     found = await workspaces.find(use.core, use.actor, filters, page)
     names = await identity.names(use.core, {workspace.owner for workspace in found.items})
-    items = [_info(workspace, names[workspace.owner]) for workspace in found.items]
+    items = [info_of(workspace, names[workspace.owner]) for workspace in found.items]
     lines = [
         f"{item.name} ({item.id}): {item.phase}, {item.template}, owner {item.owner}"
         for item in items
@@ -164,7 +171,7 @@ async def until_ready(use: Use, id: str, *, wait_s: float) -> Workspace:
 
 async def shown(use: Use, found: Workspace) -> Result:
     names = await identity.names(use.core, [found.owner])
-    info = _info(found, names[found.owner])
+    info = info_of(found, names[found.owner])
     lines = [f"Sandbox {info.name} ({info.id}) from {info.template} is {info.phase}."]
     if info.reason:
         lines.append(info.reason)
@@ -181,7 +188,7 @@ async def _settled(use: Use, found: Workspace) -> Workspace:
     return await workspaces.wait(use.core, use.actor, found.id, timeout_s=WAIT_S)
 
 
-def _info(workspace: Workspace, owner: str) -> SandboxInfo:
+def info_of(workspace: Workspace, owner: str) -> SandboxInfo:
     return SandboxInfo(
         id=workspace.id,
         name=workspace.name,
