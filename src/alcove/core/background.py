@@ -8,16 +8,18 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import anyio
 
-from alcove.core import access, execs
+from alcove.core import execs
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 
@@ -32,7 +34,10 @@ _DIRECTORY: Final = 'd="${XDG_STATE_HOME:-$HOME/.local/state}/alcove/background"
 _RUN: Final = (
     _DIRECTORY
     + """mkdir -p "$d" && rm -f "$d/$1.exit" || exit 125
-exec >"$d/$1.log" 2>&1 </dev/null || exit 125
+exec 3>&1 >"$d/$1.log" 2>&1 || exit 125
+printf . >&3
+exec 3>&-
+[ -n "$3" ] || exec </dev/null
 trap : HUP INT TERM
 "${SHELL:-/bin/sh}" -c "$2"
 echo $? >"$d/$1.exit"
@@ -90,22 +95,31 @@ async def start(
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     tag: str | None = None,
+    user: str | None = None,
+    stdin: bool = False,
 ) -> Running:
     """Run a line of the user's shell; answers as soon as it runs. It ends with the workspace's
-    boot at the latest. Raises Conflict while another one runs under the tag."""
+    boot at the latest. `stdin`: it waits for input from those who attach, and else has none.
+    Raises Conflict while another one runs under the tag."""
     tag = f"bg-{secrets.token_hex(4)}" if tag is None else _checked(tag)
     call = Call(
-        command=("/bin/sh", "-c", _RUN, "alcove-background", tag, line),
+        command=("/bin/sh", "-c", _RUN, "alcove-background", tag, line, "1" if stdin else ""),
         cwd=cwd,
         env=env or {},
+        user=user,
+        stdin=stdin,
         tag=_PREFIX + tag,
         detach=True,
         shown=(line,),
     )
-    async with execs.stream(core, actor, ref, call) as frames:
+    async with _opened(core, actor, ref, call) as frames:
+        pid = 0
         async for kind, payload in frames:
             if kind is Frame.STARTED:
-                return Running(tag, int(json.loads(payload)["pid"]), line)
+                pid = int(json.loads(payload)["pid"])
+            if kind is Frame.STDOUT:
+                # Its files are there by now, and those of a former one are not.
+                return Running(tag, pid, line)
             if kind is Frame.EXIT:
                 raise Conflict(f"it did not start: {execs.read_exit(payload).error}")
     raise Unavailable("the workspace's agent went away before the command started")
@@ -167,6 +181,35 @@ async def stop(core: Core, actor: Actor, ref: str, tag: str, *, grace_s: float =
     await _ended(core, reach, tag)
 
 
+@asynccontextmanager
+async def attached(core: Core, actor: Actor, ref: str, tag: str) -> AsyncGenerator[Process]:
+    """One that runs: send STDIN and SIGNAL, read how it ends; its output is in its file. Leaving
+    does not end it. Raises NotFound when nothing runs under the tag."""
+    _checked(tag)
+    reach = await _reach(core, actor, ref)
+    said = base64.b64encode(json.dumps({"tag": _PREFIX + tag}).encode()).decode()
+    async with core.agents.stream(reach, "attach=1", [("X-Alcove-Process", said)]) as stream:
+        yield Process(stream)
+
+
+async def signal(core: Core, actor: Actor, ref: str, tag: str, name: str) -> None:
+    """`INT`, `TERM`, …, to its process group. Raises NotFound when nothing runs."""
+    async with attached(core, actor, ref, tag) as process:
+        await process.send(Frame.SIGNAL, json.dumps({"signal": name}).encode())
+
+
+@asynccontextmanager
+async def _opened(
+    core: Core, actor: Actor, ref: str, call: Call
+) -> AsyncGenerator[AsyncIterator[tuple[Frame, bytes]]]:
+    if call.stdin is True:
+        async with execs.process(core, actor, ref, call) as live:
+            yield live.frames()
+        return
+    async with execs.stream(core, actor, ref, call) as frames:
+        yield frames
+
+
 async def _ended(core: Core, reach: Reach, tag: str) -> None:
     """Returns once nothing runs under the tag."""
     said = base64.b64encode(json.dumps({"tag": _PREFIX + tag}).encode()).decode()
@@ -208,7 +251,7 @@ async def _running(core: Core, reach: Reach) -> list[Running]:
 
 
 async def _reach(core: Core, actor: Actor, ref: str) -> Reach:
-    workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_EXEC)
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     core.journal.used(workspace.id, core.clock())
     return Reach.of(workspace)
 
