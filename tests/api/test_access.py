@@ -90,6 +90,12 @@ ROWS: dict[str, Row] = {
     f"PATCH {W}": Row(**CHANGE, body={"labels": {"a": "b"}}),
     f"DELETE {W}": Row(**CHANGE),
     f"GET {W}/ports": Row(**READ),
+    f"GET {W}/processes": Row(**CHANGE),
+    f"POST {W}/processes": Row(**CHANGE, body={"command": "true"}),
+    f"GET {W}/processes/{{process}}": Row(**CHANGE),
+    f"DELETE {W}/processes/{{process}}": Row(**CHANGE),
+    f"POST {W}/processes/{{process}}/signal": Row(**CHANGE, body={"signal": "TERM"}),
+    f"GET {W}/files/watch": Row(**CHANGE),
     f"POST {W}/ports/{{port}}/share": Row(**CHANGE, body={"level": "team"}),
     f"DELETE {W}/ports/{{port}}/share": Row(**CHANGE),
     f"POST {W}/ports/{{port}}/links": Row(**CHANGE),
@@ -165,7 +171,12 @@ NEEDS_NO_SCOPE = {
     "PATCH /api/v2/users/{user}",
     "POST /api/v2/users/{user}/password",
 }
-SOCKETS = {f"{W}/exec", f"{W}/terminal", f"{W}/ports/{{port}}/connect"}
+SOCKETS = {
+    f"{W}/exec",
+    f"{W}/terminal",
+    f"{W}/ports/{{port}}/connect",
+    f"{W}/processes/{{process}}/attach",
+}
 
 
 def described() -> Iterator[tuple[str, APIRoute]]:
@@ -288,7 +299,9 @@ async def _call(api: Served, name: str, client: httpx.AsyncClient, about: Actor)
     if row.subject is not None:
         named = await row.subject(api, about)
         fields = {f for _, f, _, _ in string.Formatter().parse(path) if f}
-        path = path.format(**{f: "1" if f in {"number", "port"} else named for f in fields})
+        path = path.format(
+            **{f: "1" if f in {"number", "port", "process"} else named for f in fields}
+        )
     return await client.request(
         method, path, json=row.body, params=dict(row.query), headers=dict(row.headers)
     )

@@ -54,8 +54,8 @@ async def process(socket: WebSocket, core: CoreOf, actor: Runner, ref: Workspace
         asked = await _first(socket)
         async with execs.process(core, actor, ref, _call(asked)) as live:
             await carry(
-                _frames_out(live, socket),
-                _frames_in(live, socket),
+                frames_out(live, socket),
+                frames_in(live, socket),
                 still_allowed(core, actor),
             )
 
@@ -155,7 +155,7 @@ def _call(asked: ProcessRequest) -> Call:
     )
 
 
-async def _frames_out(live: Process, socket: WebSocket) -> None:
+async def frames_out(live: Process, socket: WebSocket) -> None:
     async for kind, payload in live.frames():
         if kind is AgentFrame.EXIT:
             await socket.send_bytes(bytes((kind,)) + exit_of(payload).model_dump_json().encode())
@@ -164,7 +164,7 @@ async def _frames_out(live: Process, socket: WebSocket) -> None:
             await socket.send_bytes(bytes((kind,)) + payload[start : start + PAYLOAD_MAX])
 
 
-async def _frames_in(live: Process, socket: WebSocket) -> None:
+async def frames_in(live: Process, socket: WebSocket) -> None:
     while True:
         data = await _binary(socket)
         kind, payload = _from_client(data)
