@@ -101,6 +101,8 @@ class Installation:
     layers: Mapping[str, Sequence[Path]]
     agent: Path
     changes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    under: Sequence[str] = ()
+    """A program that executes the rest of its arguments in other surroundings."""
     process: subprocess.Popen[bytes] | None = None
     _ids: Any = field(default_factory=count)
 
@@ -141,7 +143,7 @@ class Installation:
         path.write_text(json.dumps(settings))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.host.serving", str(path)],
+                [*self.under, sys.executable, "-m", "tests.host.serving", str(path)],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -170,7 +172,8 @@ class Installation:
 
     def tear_down(self) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-m", "tests.host.serving", str(self.data_dir / "settings.json"),
+            [*self.under, sys.executable, "-m", "tests.host.serving",
+             str(self.data_dir / "settings.json"),
              "--teardown"],
             cwd=ROOT, capture_output=True, timeout=60, check=False,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 from alcove.drivers.base import ImageStatus
 from alcove.host import bundle
 from alcove.host.main import prepare, serve, tear_down
+from alcove.host.network import OpenNetwork
 from alcove.host.settings import HostSettings
 from alcove.model.image import Image
 from tests.host.closed_network import ClosedNetwork
@@ -64,11 +65,13 @@ def main(path: str, *, teardown: bool) -> int:
     data: dict[str, Any] = json.loads(Path(path).read_text())
     layers = {key: [Path(p) for p in paths] for key, paths in data.pop("layers").items()}
     data |= {name: Path(data[name]) for name in ("data_dir", "agent", "crash_file", "tools")}
+    opened = bool(data.pop("open_network", False))
     settings = HostSettings(**data)
     bundle.config = weakened(bundle.config, settings.data_dir / "weak")
     run = tear_down if teardown else serve
     images = HeldImages(layers, settings.data_dir / "held")
-    return run(settings, prepare(settings), images, ClosedNetwork())
+    network = OpenNetwork(settings) if opened else ClosedNetwork()
+    return run(settings, prepare(settings), images, network)
 
 
 if __name__ == "__main__":
