@@ -11,6 +11,7 @@ from alcove.clock import system_clock
 from alcove.config import Settings
 from alcove.core import service
 from alcove.core.app import Core
+from alcove.model.access import Permission
 from alcove.store.db import Database
 from tests.api.served import BOB, Served, listening
 from tests.conftest import MovedClock
@@ -28,10 +29,15 @@ class E2bServer:
     """Somebody else's."""
     core: Core
     driver: SandboxDriver
+    api: Served
 
     @property
     def base(self) -> str:
         return f"{self.url}/e2b"
+
+    async def limited(self, *scopes: Permission) -> str:
+        """Another token of the user's, with these rights only."""
+        return (await self.api.token(ADA, scopes=scopes)).text
 
 
 @pytest.fixture
@@ -47,9 +53,7 @@ async def e2b(file_url: str) -> AsyncGenerator[E2bServer]:
         http_address=f"127.0.0.1:{port}",
         workspaces_max_per_user=500,
     )
-    core = Core.build(
-        settings=settings, driver=driver, secret=SECRET, db=db, clock=system_clock
-    )
+    core = Core.build(settings=settings, driver=driver, secret=SECRET, db=db, clock=system_clock)
     await populate(db)
     async with db.transaction() as tx:
         await add_template(tx)
@@ -59,7 +63,7 @@ async def e2b(file_url: str) -> AsyncGenerator[E2bServer]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(service.run, core)
             async with listening(api.app) as url:
-                yield E2bServer(url, tokens[0], tokens[1], core, driver)
+                yield E2bServer(url, tokens[0], tokens[1], core, driver, api)
             tasks.cancel_scope.cancel()
     finally:
         driver.close()

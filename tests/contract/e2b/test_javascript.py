@@ -36,4 +36,5 @@ async def test_every_call_does_what_e2b_documents(e2b: E2bServer, home: Path) ->
     said = [json.loads(line) for line in done.stdout.decode().splitlines()]
     failed = {one["check"]: one["error"] for one in said if one["error"]}
     assert not failed, "\n".join(f"{name}: {error}" for name, error in failed.items())
-    assert said and said[-1].get("count") == len(said) - 1, done.stderr.decode()
+    assert said, done.stderr.decode()
+    assert said[-1].get("count") == len(said) - 1, done.stderr.decode()

@@ -23,7 +23,7 @@ async def check_callbacks_get_output_as_it_comes(sdk):
     out, err = [], []
     command = "for i in 1 2 3; do echo $i; echo e$i >&2; sleep 0.05; done"
     await done(sandbox.commands.run(command, on_stdout=out.append, on_stderr=err.append))
-    assert "".join(out) == "1\n2\n3\n" and "".join(err) == "e1\ne2\ne3\n", (out, err)
+    assert ("".join(out), "".join(err)) == ("1\n2\n3\n", "e1\ne2\ne3\n")
     assert len(out) >= 2, "it came all at once"
 
 
@@ -82,8 +82,8 @@ async def check_list_shows_what_runs(sdk):
     )
     found = {one.pid: one for one in await done(sandbox.commands.list())}
     one = found[handle.pid]
-    assert one.cmd == "/bin/bash" and one.args[-1] == "sleep 30", one
-    assert one.envs["A"] == "b" and one.cwd == "/tmp", one
+    assert (one.cmd, one.args[-1]) == ("/bin/bash", "sleep 30")
+    assert (one.envs["A"], one.cwd) == ("b", "/tmp")
     assert await done(handle.kill())
 
 
@@ -98,7 +98,8 @@ async def check_kill(sdk):
 
 async def check_stdin(sdk):
     sandbox = await sdk.sandbox()
-    handle = await done(sandbox.commands.run("read line; echo got $line", background=True, stdin=True))
+    command = "read line; echo got $line"
+    handle = await done(sandbox.commands.run(command, background=True, stdin=True))
     await done(sandbox.commands.send_stdin(handle.pid, "some words\n"))
     assert (await done(handle.wait())).stdout == "got some words\n"
 
@@ -132,9 +133,7 @@ async def check_a_stream_of_stdin(sdk):
 
 async def check_another_client_connects_to_what_runs(sdk):
     sandbox = await sdk.sandbox()
-    handle = await done(
-        sandbox.commands.run("sleep 0.5; echo late; sleep 0.2", background=True)
-    )
+    handle = await done(sandbox.commands.run("sleep 0.5; echo late; sleep 0.2", background=True))
     await done(handle.disconnect())
     other = await done(sdk.Sandbox.connect(sandbox.sandbox_id))
     again = await done(other.commands.connect(handle.pid))

@@ -22,7 +22,7 @@ async def failure(call, *args, **kwargs):
     """The error that a call ends with."""
     try:
         await done(call(*args, **kwargs))
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return error
     raise AssertionError(f"{call} did not fail")
 
@@ -85,11 +85,11 @@ async def main(module, kind):
         said = {"check": name, "error": None}
         try:
             await asyncio.wait_for(getattr(checks, name)(sdk), 60)
-        except BaseException:  # noqa: BLE001
+        except BaseException:
             said["error"] = traceback.format_exc()[-3000:]
         try:
             await asyncio.wait_for(sdk.tidy(), 30)
-        except BaseException:  # noqa: BLE001
+        except BaseException:
             said["error"] = (said["error"] or "") + traceback.format_exc()[-2000:]
         print(json.dumps(said), flush=True)
 

@@ -12,7 +12,8 @@ from common import done, failure, until
 async def check_text_there_and_back(sdk):
     sandbox = await sdk.sandbox()
     info = await done(sandbox.files.write("deep/er/hello.txt", "Grüße\n"))
-    assert info.name == "hello.txt" and info.path.endswith("/deep/er/hello.txt"), info
+    assert info.name == "hello.txt"
+    assert info.path.endswith("/deep/er/hello.txt"), info
     assert await done(sandbox.files.read("deep/er/hello.txt")) == "Grüße\n"
     assert await done(sandbox.files.read(info.path)) == "Grüße\n"
 
@@ -85,7 +86,7 @@ async def check_list_with_depth(sdk):
     await done(sandbox.files.write("top/inner/file", "22"))
     found = {one.name: one for one in await done(sandbox.files.list("top"))}
     assert set(found) == {"file", "inner"}
-    assert found["file"].type.value == "file" and found["inner"].type.value == "dir"
+    assert (found["file"].type.value, found["inner"].type.value) == ("file", "dir")
     assert found["file"].size == 1
     deep = [one.path for one in await done(sandbox.files.list("top", depth=2))]
     assert any(path.endswith("top/inner/file") for path in deep), deep
@@ -98,10 +99,10 @@ async def check_exists_and_info(sdk):
     assert await done(sandbox.files.exists("not-here")) is False
     info = await done(sandbox.files.get_info("here"))
     assert (info.name, info.size, info.type.value) == ("here", 3, "file"), info
-    assert info.permissions and info.owner and info.modified_time is not None
+    assert all((info.permissions, info.owner, info.modified_time)), info
     await done(sandbox.commands.run("ln -s here link"))
     link = await done(sandbox.files.get_info("link"))
-    assert link.symlink_target and link.symlink_target.endswith("here"), link
+    assert (link.symlink_target or "").endswith("here"), link
 
 
 async def check_directories(sdk):

@@ -100,12 +100,13 @@ def _network(internet: bool | None, network: Network | None) -> NetworkMode | No
     """`none`, `open`, or None: as the template has it."""
     closed = False
     if network is not None:
-        for field in ("allowOut", "rules", "egressProxy", "maskRequestHost", "httpsPorts"):
+        for field in ("allowOut", "rules", "maskRequestHost", "httpsPorts"):
             if getattr(network, field):
                 raise _unsupported(f"network.{field}")
-        # An empty list of name servers means "none", which is no default.
-        if network.dnsServers is not None:
-            raise _unsupported("network.dnsServers")
+        # Empty ones mean "none" here, which is not the default.
+        for field in ("egressProxy", "dnsServers"):
+            if getattr(network, field) is not None:
+                raise _unsupported(f"network.{field}")
         if network.denyOut:
             if network.denyOut != EVERYWHERE:
                 said = 'anything but ["0.0.0.0/0"], which is no network at all'
