@@ -25,15 +25,15 @@ async def every(listed: Any) -> list[Any]:
 @contextmanager
 def raises(*statuses: int, code: str | None = None):
     """What the client makes of a refusal; `raised` has it afterwards."""
-    from daytona import DaytonaError
-
     raised: list[Any] = []
     try:
         yield raised
-    except DaytonaError as error:
+    except Exception as error:
         raised.append(error)
-        assert error.status_code in statuses, repr(error)
-        assert code is None or error.code == code, repr(error)
+        # A few calls of the client raise what its HTTP library does.
+        status = getattr(error, "status_code", None) or getattr(error, "status", None)
+        assert status in statuses, repr(error)
+        assert code is None or code in (getattr(error, "code", None) or str(error)), repr(error)
     else:
         raise AssertionError(f"nothing was refused; expected {statuses}")
 
