@@ -202,6 +202,12 @@ class Installation:
         state["record"]["process"]["kernel"] = "an earlier one"
         path.write_text(json.dumps(state))
 
+    def lose_the_mounts(self, workspace: WorkspaceId) -> None:
+        """What a restart of the machine takes from one that is paused with nothing running."""
+        for point in reversed(self.mounts()):
+            unmount(point, lazy=True)
+        assert self.cgroups().remove(workspace, timeout_s=10) == []
+
     def hold_images(self, state: str) -> None:
         """Have every image in `state` from now on: "ready", "building" or "failed"."""
         if state == "ready":

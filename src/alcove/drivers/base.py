@@ -74,6 +74,8 @@ class Capabilities:
     absent: Mapping[str, str] = field(default_factory=dict[str, str])
     """`{"gvisor": "runsc is not installed; …"}`"""
     promises: Mapping[Isolation, Promise] = field(default_factory=dict[Isolation, Promise])
+    runtimes: Mapping[Isolation, str] = field(default_factory=dict[Isolation, str])
+    """What runs each tier: "runsc release-20260905"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,30 +9,42 @@ if TYPE_CHECKING:
     from alcove.host.ground import Ground
 
 
-_CONTAINER: Final = Promise(
-    pause=Keeps.MEMORY,
-    pause_survives_host_restart=False,
-    pause_frees_memory=False,
-    snapshot=Keeps.FILES,
-)
+_PROMISES: Final = {
+    Isolation.CONTAINER: Promise(
+        pause=Keeps.MEMORY,
+        pause_survives_host_restart=False,
+        pause_frees_memory=False,
+        snapshot=Keeps.FILES,
+    ),
+    Isolation.GVISOR: Promise(
+        pause=Keeps.MEMORY,
+        pause_survives_host_restart=True,
+        pause_frees_memory=True,
+        snapshot=Keeps.MEMORY,
+    ),
+}
 
 
 def capabilities(ground: "Ground", *, network_problem: str) -> Capabilities:
     absent = {
-        "gvisor": "isolation gvisor is not offered by this version",
         "microvm": "isolation microvm is not offered by this version",
         "allowlist": "network mode allowlist is not enforced by this version",
     }
-    if problem := ground.runtimes[Isolation.CONTAINER].problem():
-        absent["container"] = problem
+    present: dict[Isolation, str] = {}
+    for isolation, runtime in ground.runtimes.items():
+        if problem := runtime.problem():
+            absent[isolation] = problem
+        else:
+            present[isolation] = runtime.version()
     if network_problem:
         absent["open"] = network_problem
     networks = (NetworkMode.NONE,) if network_problem else (NetworkMode.NONE, NetworkMode.OPEN)
     return Capabilities(
-        isolation=frozenset(() if "container" in absent else (Isolation.CONTAINER,)),
+        isolation=frozenset(present),
         networks=frozenset(networks),
         pause=True,
         snapshot=True,
         absent=absent,
-        promises={Isolation.CONTAINER: _CONTAINER},
+        promises={i: _PROMISES[i] for i in present},
+        runtimes=present,
     )

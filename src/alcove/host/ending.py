@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from alcove.drivers.base import Removal
+from alcove.host import memory
 from alcove.host.parts import Parts
 from alcove.host.runtime import exit_status, kernel_boot
 from alcove.host.state import Record, Stage
@@ -63,6 +64,8 @@ class Ending:
         """For the teardown: end it, and note that it was we who did; answers what stayed."""
         with self._parts.turns.of(workspace):
             record = self._parts.records.get(workspace)
+            if record is not None and record.stage is Stage.ASLEEP:
+                return []  # nothing of it is there but what it is to be woken from
             left = self._clear("stop", workspace, record, grace_s=_TEARDOWN_GRACE_S)
             if record is not None and record.stage is not Stage.ENDED:
                 self._parts.records.change(
@@ -89,6 +92,8 @@ class Ending:
     ) -> list[str]:
         ground, step = self._parts.ground, self._parts.crash.step
         process = record.process if record else None
+        # Whatever sleeps there is not woken any more.
+        memory.drop(ground.directory(workspace))
         try:
             with step(verb, "terminate"):
                 if record is not None and record.stage is Stage.PAUSED:

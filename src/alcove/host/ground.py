@@ -14,18 +14,18 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from alcove.drivers.base import Usage
-from alcove.host import bundle, image_files, layer, rootfs, runtime, seccomp, surroundings
+from alcove.host import bundle, image_files, layer, memory, rootfs, runtime, seccomp, surroundings
 from alcove.host.account import Account, settle
 from alcove.host.cgroups import Cgroups
 from alcove.host.doors import Doors
 from alcove.host.idmaps import IdMaps
 from alcove.host.protocol import HIDDEN_SOCKET
-from alcove.host.runtime import Process, Runc, Runsc, Runtime
+from alcove.host.runtime import AGENT_NAME, Process, Runc, Runsc, Runtime
 from alcove.host.settings import HostSettings
 from alcove.host.syscalls import freeze_file_system, thaw_file_system, unmount
 from alcove.host.volumes import Volumes, disk_use, io_bytes
@@ -60,8 +60,21 @@ class Ground:
         self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self._agent_layer = layer.agent_layer(self._agents, settings.agent)
 
-    def remove_former_agents(self) -> None:
-        layer.remove_former(self._agents, self._agent_layer)
+    def remove_former_agents(self, images: Sequence[Path]) -> None:
+        """But those that run in `images` of memory."""
+        kept = {self._agent_layer.name}
+        for image in images:
+            with suppress(OSError):
+                kept.add((image / AGENT_NAME).read_text())
+        layer.remove_former(self._agents, kept)
+
+    def _agent_of(self, image: Path) -> Path:
+        found = self._agents / (image / AGENT_NAME).read_text()
+        if found.parent != self._agents or not found.is_dir():
+            raise DriverError(
+                "the agent that runs in this memory is not on this host any more", retry=False
+            )
+        return found
 
     def directory(self, workspace: WorkspaceId) -> Path:
         return self.workspaces / workspace
@@ -75,6 +88,7 @@ class Ground:
         self.volumes.mount(workspace, target, disk_mib=disk_mib)
         target.chmod(0o700)
         # Of the work directory nothing is ever kept: the overlay would refuse it.
+        restored = restored or memory.asleep(self.directory(workspace))
         self._wipe(target / "rw/work" if restored else target / "rw")
 
     def freeze_volume(self, workspace: WorkspaceId) -> bool:
@@ -137,14 +151,20 @@ class Ground:
         slot: int,
         layers: Sequence[Path],
         account: Account,
+        *,
+        image: Path | None = None,
     ) -> None:
+        """With `image`, the one of a checkpoint, on the agent that runs in it: memory that was
+        read from its file is not in the image."""
         own = self.directory(workspace)
+        agent = self._agent_of(image) if image is not None else self._agent_layer
+        (own / AGENT_NAME).write_text(agent.name)
         first_id = self.settings.workspace_ids(slot)
         # The runtime comes here as the workspace's own root; nobody else of the host may.
         os.chown(own, 0, first_id)
         own.chmod(0o710)
         target, stage = self._sub(workspace, "rootfs"), self._sub(workspace, "stage")
-        lower = [*layers, self._agent_layer, own / "layer"]
+        lower = [*layers, agent, own / "layer"]
         try:
             with ExitStack() as stack:
                 userns = self._id_maps.namespace(first_id)
@@ -197,6 +217,10 @@ class Ground:
             path.rename(hidden)
         elif self.doors.path(workspace).exists():
             hidden.touch(mode=0o600)  # a door cannot be moved, so this stands before it
+
+    def mark_paused(self, workspace: WorkspaceId) -> None:
+        """Have those who look for its agent told that it is paused."""
+        (self.sockets / f"{workspace}{HIDDEN_SOCKET}").touch(mode=0o600)
 
     def show_socket(self, workspace: WorkspaceId) -> None:
         path = self.sockets / f"{workspace}{HIDDEN_SOCKET}"
@@ -328,14 +352,15 @@ class Ground:
 
     def unmount(self, workspace: WorkspaceId) -> list[str]:
         """Unmount everything below the workspace's directory, the volume last; what was written
-        outside home is dropped on the way. Answers what stayed mounted."""
+        outside home is dropped on the way, unless it sleeps. Answers what stayed mounted."""
         volume = self.directory(workspace) / "volume"
         left: list[str] = []
         for point in reversed(mounts_below(self.directory(workspace))):
             try:
                 if point == volume:
                     self.thaw_volume(workspace)
-                    self._wipe(volume / "rw")
+                    if not memory.asleep(self.directory(workspace)):
+                        self._wipe(volume / "rw")
                     self.volumes.unmount(workspace, volume)
                 else:
                     unmount(point)

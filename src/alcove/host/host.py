@@ -67,11 +67,9 @@ class Host:
         self._parts.shelf.tidy()
         records = [self._parts.records.get(w) for w in self._parts.records.ids()]
         if not any(r is not None and r.process is not None for r in records):
-            directory = self._parts.ground.directory
+            directory, shelf = self._parts.ground.directory, self._parts.shelf
             images = [memory.image(directory(w)) for w in self._parts.records.ids()]
-            images += [
-                self._parts.shelf.path(k.snapshot) / MEMORY for k in self._parts.shelf.all()
-            ]
+            images += [shelf.path(kept.snapshot) / MEMORY for kept in shelf.all()]
             self._parts.ground.remove_former_agents(images)
 
     def open_network(self) -> None:

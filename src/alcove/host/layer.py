@@ -8,7 +8,7 @@ runtime only ever meets these. One rule: nothing is written through a path of th
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,10 +62,11 @@ def agent_layer(directory: Path, agent: Path) -> Path:
     return layer
 
 
-def remove_former(directory: Path, current: Path) -> None:
-    """Remove the layers of earlier agents; only when no workspace runs on one of them."""
+def remove_former(directory: Path, kept: Collection[str]) -> None:
+    """Remove the layers of earlier agents but those `kept`; only when no workspace runs on one of
+    the others."""
     for former in directory.iterdir():
-        if former != current and former.is_dir():
+        if former.name not in kept and former.is_dir():
             shutil.rmtree(former, ignore_errors=True)
 
 

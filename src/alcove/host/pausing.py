@@ -9,6 +9,7 @@ import logging
 from typing import Final
 
 from alcove.host.parts import Parts
+from alcove.host.sleeping import fall_asleep, settle_sleep
 from alcove.host.state import Record, Stage, alive
 from alcove.model.errors import AlcoveError, DriverError
 from alcove.model.workspace import WorkspaceId
@@ -22,7 +23,12 @@ def pause(parts: Parts, workspace: WorkspaceId) -> None:
     with parts.turns.of(workspace):
         record = parts.records.get(workspace)
         if record is None or alive(record) is None:
+            if record is not None and record.stage is Stage.ASLEEP:
+                return
             raise DriverError(f"{workspace} does not run; start it first", retry=True)
+        if parts.ground.runtime(record.isolation).checkpoints:
+            fall_asleep(parts, workspace, record)
+            return
         with parts.crash.step("pause", "note"):
             parts.records.note(workspace, stage=Stage.PAUSED)
         try:
@@ -58,7 +64,14 @@ def settle(parts: Parts) -> None:
         with parts.turns.of(workspace):
             parts.ground.thaw_volume(workspace)
             record = parts.records.get(workspace)
-            if record is None or alive(record) is None:
+            if record is None:
+                continue
+            try:
+                if settle_sleep(parts, workspace, record):
+                    continue
+            except (AlcoveError, OSError):
+                log.exception("could not settle the sleep of %s", workspace)
+            if alive(record) is None:
                 continue
             try:
                 if workspace in interrupted:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from alcove.drivers.base import Taken
+from alcove.host import memory
 from alcove.host.copying import copy
 from alcove.host.parts import Parts
 from alcove.host.pausing import FREEZE_TIMEOUT_S
@@ -25,6 +26,9 @@ from alcove.model.workspace import SnapshotId, Spec, WorkspaceId
 log: Final = logging.getLogger(__name__)
 _CHECKPOINT_TIMEOUT_S: Final = 60.0
 _VERB: Final = "take_snapshot"
+_KEEPABLE: Final = (
+    Stage.RUNNING, Stage.PAUSED, Stage.ASLEEP, Stage.STOPPED, Stage.ENDED
+)  # fmt: skip
 
 
 def suits(kept: Kept, spec: Spec) -> None:
@@ -80,7 +84,7 @@ class Snapshotting:
     def _origin(self, workspace: WorkspaceId, record: Record | None) -> Origin:
         if record is None or not self._parts.ground.volumes.exists(workspace):
             raise DriverError(f"there is nothing of {workspace} to keep", retry=False)
-        if record.stage not in (Stage.RUNNING, Stage.PAUSED, Stage.STOPPED, Stage.ENDED):
+        if record.stage not in _KEEPABLE:
             raise DriverError(f"{workspace} is only being made; wait until it runs", retry=True)
         if record.resources is None or record.restoring is not None:
             raise DriverError(f"{workspace} has to be started anew before it is kept", retry=False)
@@ -96,10 +100,10 @@ class Snapshotting:
         with step(_VERB, "begin"):
             half = shelf.begin(snapshot, workspace)
             _need_room(workspace, volume, half)
-        with self._still(workspace, record, half) as memory, step(_VERB, "copy"):
+        with self._still(workspace, record, half) as has_memory, step(_VERB, "copy"):
             copy(volume, half / VOLUME)
         with step(_VERB, "sum"):
-            kept = shelf.describe(snapshot, half, origin, memory=memory)
+            kept = shelf.describe(snapshot, half, origin, memory=has_memory)
         with step(_VERB, "keep"):
             shelf.finish(kept, half)
         return kept
@@ -112,10 +116,14 @@ class Snapshotting:
         runs = alive(record) is not None
         with ExitStack() as stack:
             with step(_VERB, "freeze"):
-                memory = runs and self._stop_processes(stack, workspace, record, half)
+                has_memory = runs and self._stop_processes(stack, workspace, record, half)
+                if record.stage is Stage.ASLEEP:
+                    (half / MEMORY).mkdir(mode=0o700)
+                    memory.copy_to(ground.directory(workspace), half / MEMORY)
+                    has_memory = True
                 stack.callback(ground.thaw_volume, workspace)
                 ground.freeze_volume(workspace)
-            yield memory
+            yield has_memory
             with step(_VERB, "thaw"):
                 stack.close()
 

@@ -38,6 +38,8 @@ class Stage(StrEnum):
     """The runtime was started. Whether it still runs, the process table says."""
     PAUSED = "paused"
     """As RUNNING, but it is to stand still."""
+    ASLEEP = "asleep"
+    """Paused, with its processes and memory on disk; nothing of it runs."""
     STOPPED = "stopped"
     """We were told to end it: by `stop`, or with everything else by a teardown."""
     ENDED = "ended"

@@ -10,9 +10,10 @@ from alcove.host.runtime.process import (
     terminate,
 )
 from alcove.host.runtime.runc import Runc
-from alcove.host.runtime.runsc import Runsc
+from alcove.host.runtime.runsc import AGENT_NAME, Runsc
 
 __all__ = [
+    "AGENT_NAME",
     "Process",
     "Runc",
     "Runsc",

@@ -32,6 +32,8 @@ _OWN_PIDS: Final = 256
 _RELEASE: Final = re.compile(r"release-(\d{8})")
 _STATE: Final = re.compile(r"(ws-[a-z2-7]{16})_sandbox")
 _PROOF: Final = "proof"
+AGENT_NAME: Final = "agent"
+"""File with the name of the layer that the agent is in, in a bundle and in an image."""
 _JOIN: Final = 'for f in $1; do echo $$ > "$f" || exit 125; done; shift; exec "$@"'
 """A shell enters the cgroup and becomes runsc, so that no instant is outside of it."""
 
@@ -112,7 +114,8 @@ class Runsc:
                 "--compression=none", "--exclude-committed-zero-pages", workspace,
             ]  # fmt: skip
             self._call(workspace, arguments, timeout_s=timeout_s)
-            (image / _PROOF).write_text(self.proof(workspace))
+            for name in (_PROOF, AGENT_NAME):
+                (image / name).write_bytes((self._bundle(workspace) / name).read_bytes())
         except BaseException:
             self.resume(workspace)
             raise
