@@ -42,3 +42,20 @@ async def test_every_call_does_what_e2b_documents(
     # A program that stops early is no success.
     written = (PROGRAMS / f"{module}.py").read_text().count("\nasync def check_")
     assert len(said) == written, done.stderr.decode()
+
+
+@pytest.mark.timeout(400)
+async def test_the_five_lines_of_the_readme_run(e2b: E2bServer, home: Path) -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    lines = text.partition("<!-- e2b -->\n```python\n")[2].partition("```")[0]
+    python = await anyio.to_thread.run_sync(clients.python, "newest")
+    done = await anyio.run_process(
+        [str(python), "-c", lines],
+        env={
+            "E2B_API_KEY": e2b.token,
+            "E2B_API_URL": e2b.base,
+            "E2B_SANDBOX_URL": e2b.base,
+            "HOME": str(home),
+        },
+    )
+    assert done.stdout == b"42\n\n"

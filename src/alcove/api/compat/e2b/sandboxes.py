@@ -20,6 +20,7 @@ from alcove.api.compat.e2b.listing import Wanted, own, page
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.core import access, envd, workspaces
 from alcove.core.app import Core
+from alcove.core.bus import workspace_topic
 from alcove.drivers.base import Metered, Usage
 from alcove.http.access import needs
 from alcove.http.body import body
@@ -35,6 +36,7 @@ CREATE_WAIT_S: Final = 50.0
 SETTLE_WAIT_S: Final = 50.0
 TIMEOUT_S: Final = 300
 SAMPLE_S: Final = 0.1
+READY_POLL_S: Final = 0.25
 METRICS_MAX: Final = 100
 _TRY_AGAIN: Final = frozenset({429, 500, 502, 503})
 _NEVER_AGAIN: Final = {"should-retry": "false"}
@@ -283,13 +285,26 @@ async def _created(core: Core, actor: Actor, asked: shapes.NewSandbox) -> Worksp
     if made.phase is not Phase.RUNNING:
         made = await workspaces.wait(core, actor, made.id, timeout_s=CREATE_WAIT_S)
     if made.phase is Phase.RUNNING:
-        return made
+        return await _ready(core, actor, made)
     await workspaces.delete(core, actor, made.id)
     if made.phase is Phase.FAILED:
         raise HttpError(500, f"the sandbox did not start: {made.reason}", _NEVER_AGAIN)
     # A second try would find the client gone before it is done.
     said = f"the sandbox did not start within {CREATE_WAIT_S:g} s; its image may still be built"
     raise HttpError(503, said, _NEVER_AGAIN)
+
+
+async def _ready(core: Core, actor: Actor, made: Workspace) -> Workspace:
+    """Once its start-up has come so far that people could sign in: servers that their clients
+    expect are up then. One whose start-up failed is given as it is, and says so in its log."""
+    if not any(script.blocks_login for script in made.spec.scripts):
+        return made
+    with core.bus.subscribe(workspace_topic(made.id)) as changes:
+        with anyio.move_on_after(CREATE_WAIT_S):
+            while made.health == "starting" and made.phase is Phase.RUNNING:
+                await changes.wait(READY_POLL_S)
+                made = await workspaces.get(core, actor, made.id)
+    return made
 
 
 async def _made(
