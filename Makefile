@@ -19,7 +19,7 @@ down: ## Stop the server and every workspace; data is kept
 status: ## Say what is running
 	@$(VENV)/alcove status
 
-test: setup agent ## Set up everything and run all tests (as root: also those with real workspaces)
+test: setup agent .tools/runsc ## Set up everything and run all tests (as root: also those with real workspaces)
 	@tools/test
 
 test-quick: setup agent ## The tests that need neither root nor PostgreSQL
@@ -34,13 +34,17 @@ format: setup ## Rewrite the code in the project's style
 demo: up ## Take a real project through a workspace: clone, install, test, push, delete
 	@tools/as-root $(VENV)/python -m demo
 
-bench: setup agent ## Measure, beside the floor in the same run; writes bench/results/
+bench: setup agent .tools/runsc ## Measure, beside the floor in the same run; writes bench/results/
 	@tools/as-root $(VENV)/python -m bench
 
 agent: src/alcove/bin/alcove-agent ## Build the program that runs inside workspaces
 
 src/alcove/bin/alcove-agent: $(AGENT_SOURCES) | .tools/ready
 	@tools/with-go $(VENV)/python hatch_build.py dev
+
+# Of gVisor, for the tests of that isolation tier; `make up` builds its own where this is missing.
+.tools/runsc: tools/runsc/go.mod tools/runsc/go.sum | .tools/ready
+	@tools/build-runsc $@
 
 setup: .tools/ready
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from alcove import config
+from alcove.ops import gvisor
 from alcove.ops.findings import Finding, State, judge
 from alcove.ops.packages import PATH
 
@@ -40,7 +42,7 @@ _CHANGELOG: Final = Path("/usr/share/doc/runc/changelog.Debian.gz")
 
 def examine() -> Sequence[Finding]:
     """Findings about runc (needed) and about the runtimes of tiers that are not there yet."""
-    return [*_runc(), _gvisor(), _kvm()]
+    return [*_runc(), gvisor.examine(config.load().data_dir), _kvm()]
 
 
 def parse_version(text: str) -> Version | None:
@@ -93,19 +95,6 @@ def _runc() -> list[Finding]:
         )
     )
     return found
-
-
-def _gvisor() -> Finding:
-    said = _ask("runsc", "--version")
-    return judge(
-        "runtime",
-        "runsc (gVisor)",
-        good=bool(said),
-        value=said.splitlines()[0] if said else "not installed",
-        cost="tier `gvisor` is refused",
-        remedy="",
-        otherwise=State.NOTE,
-    )
 
 
 def _kvm() -> Finding:

@@ -13,7 +13,7 @@ from rich.console import Console
 from alcove import config
 from alcove.config import Settings
 from alcove.model.errors import Invalid
-from alcove.ops import admin, defaults, install, packages, supervise
+from alcove.ops import admin, defaults, gvisor, install, packages, supervise
 from alcove.ops.first_use import FirstUse, first_use
 from alcove.ops.layout import Layout
 from alcove.ops.steps import Progress, StepFailed, Steps, need_root
@@ -47,6 +47,8 @@ def _up(steps: Steps, console: Console, data_dir: Path | None) -> None:
         settings = _configure(layout, progress)
     with steps.step("Server and agent") as progress:
         changed = install.install(layout, progress)
+    with steps.step("gVisor") as progress:
+        gvisor.make_ready(layout, settings, progress)
     with steps.step(f"Start on {settings.http_address}") as progress:
         _start(layout, settings, progress, changed=changed)
     with steps.step("First use") as progress:
