@@ -1,0 +1,11 @@
+export { Alcove } from "./client.js";
+export * from "./errors.js";
+export { Files } from "./files.js";
+export { Ports } from "./ports.js";
+export { BackgroundProcess, Process, Processes } from "./processes.js";
+export type { Exit, OnOutput, Output, RunOptions, RunResult } from "./processes.js";
+export { Sandbox, Sandboxes } from "./sandbox.js";
+export type { SandboxOptions } from "./sandbox.js";
+export type { AlcoveOptions } from "./transport.js";
+export type * from "./types.js";
+export type { components, operations, paths } from "./openapi.js";
