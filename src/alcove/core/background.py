@@ -38,7 +38,7 @@ exec 3>&1 >"$d/$1.log" 2>&1 || exit 125
 printf . >&3
 exec 3>&-
 [ -n "$3" ] || exec </dev/null
-trap : HUP INT TERM
+trap : HUP INT QUIT USR1 USR2 ALRM TERM
 "${SHELL:-/bin/sh}" -c "$2"
 echo $? >"$d/$1.exit"
 """

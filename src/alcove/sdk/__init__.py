@@ -29,9 +29,13 @@ from alcove.sdk.errors import (
 if TYPE_CHECKING:
     from alcove.sdk._async.client import AsyncAlcove
     from alcove.sdk._async.execs import AsyncProcess
+    from alcove.sdk._async.processes import AsyncBackgroundProcess
+    from alcove.sdk._async.sandboxes import AsyncSandbox
     from alcove.sdk._async.workspaces import AsyncWorkspace
     from alcove.sdk._sync.client import Alcove
     from alcove.sdk._sync.execs import Process
+    from alcove.sdk._sync.processes import BackgroundProcess
+    from alcove.sdk._sync.sandboxes import Sandbox
     from alcove.sdk._sync.workspaces import Workspace
     from alcove.sdk.archive import Transfer
     from alcove.sdk.changes import NEVER
@@ -43,8 +47,11 @@ __all__ = [
     "Alcove",
     "AlcoveError",
     "AsyncAlcove",
+    "AsyncBackgroundProcess",
     "AsyncProcess",
+    "AsyncSandbox",
     "AsyncWorkspace",
+    "BackgroundProcess",
     "BudgetExhausted",
     "CommandFailed",
     "Conflict",
@@ -59,6 +66,7 @@ __all__ = [
     "Process",
     "QuotaExceeded",
     "RateLimited",
+    "Sandbox",
     "SnapshotFailed",
     "Stream",
     "Terminal",
@@ -72,6 +80,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Sandbox": "_sync.sandboxes",
+    "BackgroundProcess": "_sync.processes",
+    "AsyncSandbox": "_async.sandboxes",
+    "AsyncBackgroundProcess": "_async.processes",
     "NEVER": "changes",
     "Alcove": "_sync.client",
     "AsyncAlcove": "_async.client",

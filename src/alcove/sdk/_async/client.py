@@ -1,11 +1,14 @@
 """The client: one object, its resources as attributes."""
 
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 import httpx
 
 from alcove.sdk._async.events import AsyncEvents
 from alcove.sdk._async.pools import AsyncPools
+from alcove.sdk._async.sandboxes import TTL, AsyncSandbox, AsyncSandboxes, temporary
 from alcove.sdk._async.server import AsyncServer
 from alcove.sdk._async.snapshots import AsyncSnapshots
 from alcove.sdk._async.templates import AsyncTemplates
@@ -39,6 +42,7 @@ class AsyncAlcove:
         self._transport = AsyncTransport(endpoint, timeout_s=timeout_s, retries=retries, http=http)
         self.url = endpoint.url
         self.workspaces = AsyncWorkspaces(self._transport)
+        self.sandboxes = AsyncSandboxes(self.workspaces)
         self.snapshots = AsyncSnapshots(self._transport)
         self.templates = AsyncTemplates(self._transport)
         self.pools = AsyncPools(self._transport)
@@ -46,6 +50,22 @@ class AsyncAlcove:
         self.tokens = AsyncTokens(self._transport)
         self.events = AsyncEvents(self._transport)
         self.server = AsyncServer(self._transport)
+
+    def sandbox(
+        self,
+        template: str | None = None,
+        *,
+        snapshot: str | None = None,
+        name: str | None = None,
+        ttl: str | float | None = TTL,
+        env: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        **options: object,
+    ) -> AbstractAsyncContextManager[AsyncSandbox]:
+        """A sandbox for the length of a `with` block, of a template (`ai-agent-sandbox`) or a
+        snapshot. Everything that `sandboxes.create` takes may be given."""
+        given: dict[str, object] = {"snapshot": snapshot, "name": name, "ttl": ttl}
+        return temporary(self.sandboxes, template, **given, env=env, files=files, **options)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

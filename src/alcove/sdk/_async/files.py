@@ -10,6 +10,7 @@ import httpx
 from alcove.sdk._async.pages import items
 from alcove.sdk._async.primitives import chunks, in_thread
 from alcove.sdk._async.transport import AsyncTransport
+from alcove.sdk._async.watching import watch
 from alcove.sdk.answers import Query
 from alcove.sdk.archive import Packer, Transfer, Unpacker
 from alcove.sdk.errors import Invalid, Unavailable
@@ -17,6 +18,7 @@ from alcove.sdk.local import LocalFile, pieces, read_chunks
 from alcove.sdk.retry import Repeat
 from alcove.wire.base import Page
 from alcove.wire.files import FileEntry
+from alcove.wire.processes import FileChange
 
 OnBytes: TypeAlias = Callable[[int], object]
 """Called with the number of bytes just moved."""
@@ -64,6 +66,13 @@ class AsyncFiles:
         """What a directory holds."""
         query: Query = {"path": path, "depth": depth}
         return items(self._transport, Page[FileEntry], f"{self._base}/files/list", query)
+
+    def watch(
+        self, path: str = ".", *, recursive: bool = False
+    ) -> AsyncIterator[FileChange | None]:
+        """None once watching has begun, then each change as it happens. Never ends; raises
+        Unavailable when the connection is lost."""
+        return watch(self._transport, self._base, path, recursive=recursive)
 
     async def remove(self, path: str) -> None:
         """A file, or a directory with all that is in it."""

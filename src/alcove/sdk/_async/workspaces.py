@@ -13,7 +13,9 @@ from alcove.sdk._async.execs import AsyncProcess
 from alcove.sdk._async.files import AsyncFiles
 from alcove.sdk._async.logs import follow_lines, lines
 from alcove.sdk._async.pages import items
+from alcove.sdk._async.ports import AsyncPorts
 from alcove.sdk._async.primitives import sleep
+from alcove.sdk._async.processes import AsyncProcesses
 from alcove.sdk._async.snapshots import take
 from alcove.sdk._async.transport import AsyncTransport
 from alcove.sdk.answers import Query, read, request
@@ -31,7 +33,6 @@ from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
 from alcove.wire.base import Page
 from alcove.wire.events import Event
 from alcove.wire.files import LogLine
-from alcove.wire.ports import Port, Ports
 from alcove.wire.snapshots import Fork, Forks, Snapshot
 from alcove.wire.workspaces import NewWorkspace, WorkspaceChange
 from alcove.wire.workspaces import Workspace as WorkspaceAnswer
@@ -158,6 +159,8 @@ class AsyncWorkspace:
         self.info = info
         """Everything that the server says about it."""
         self.files = AsyncFiles(transport, self._path)
+        self.ports = AsyncPorts(transport, self._path)
+        self.processes = AsyncProcesses(transport, self._path)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.info.owner}/{self.info.name} {self.info.phase}>"
@@ -413,11 +416,6 @@ class AsyncWorkspace:
         """What happens to it, as it happens. Never ends."""
         async for event in follow(self._transport, f"{self._path}/events", {"after": after}):
             yield read(Event, event.data)
-
-    async def ports(self) -> tuple[Port, ...]:
-        """TCP ports that something in it listens on."""
-        answer = await self._transport.get(Ports, f"{self._path}/ports")
-        return tuple(answer.items)
 
     async def _ask(self, verb: str, goal: Goal | None, timeout_s: float) -> "AsyncWorkspace":
         self.info = await self._transport.post(WorkspaceAnswer, f"{self._path}/{verb}")

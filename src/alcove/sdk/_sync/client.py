@@ -1,12 +1,15 @@
 # Made by tools/async_to_sync.py from _async/client.py: change that one.
 """The client: one object, its resources as attributes."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 import httpx
 
 from alcove.sdk._sync.events import Events
 from alcove.sdk._sync.pools import Pools
+from alcove.sdk._sync.sandboxes import TTL, Sandbox, Sandboxes, temporary
 from alcove.sdk._sync.server import Server
 from alcove.sdk._sync.snapshots import Snapshots
 from alcove.sdk._sync.templates import Templates
@@ -40,6 +43,7 @@ class Alcove:
         self._transport = Transport(endpoint, timeout_s=timeout_s, retries=retries, http=http)
         self.url = endpoint.url
         self.workspaces = Workspaces(self._transport)
+        self.sandboxes = Sandboxes(self.workspaces)
         self.snapshots = Snapshots(self._transport)
         self.templates = Templates(self._transport)
         self.pools = Pools(self._transport)
@@ -47,6 +51,22 @@ class Alcove:
         self.tokens = Tokens(self._transport)
         self.events = Events(self._transport)
         self.server = Server(self._transport)
+
+    def sandbox(
+        self,
+        template: str | None = None,
+        *,
+        snapshot: str | None = None,
+        name: str | None = None,
+        ttl: str | float | None = TTL,
+        env: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        **options: object,
+    ) -> AbstractContextManager[Sandbox]:
+        """A sandbox for the length of a `with` block, of a template (`ai-agent-sandbox`) or a
+        snapshot. Everything that `sandboxes.create` takes may be given."""
+        given: dict[str, object] = {"snapshot": snapshot, "name": name, "ttl": ttl}
+        return temporary(self.sandboxes, template, **given, env=env, files=files, **options)
 
     def close(self) -> None:
         self._transport.close()

@@ -14,7 +14,9 @@ from alcove.sdk._sync.execs import Process
 from alcove.sdk._sync.files import Files
 from alcove.sdk._sync.logs import follow_lines, lines
 from alcove.sdk._sync.pages import items
+from alcove.sdk._sync.ports import Ports
 from alcove.sdk._sync.primitives import sleep
+from alcove.sdk._sync.processes import Processes
 from alcove.sdk._sync.snapshots import take
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import Query, read, request
@@ -32,7 +34,6 @@ from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
 from alcove.wire.base import Page
 from alcove.wire.events import Event
 from alcove.wire.files import LogLine
-from alcove.wire.ports import Port, Ports
 from alcove.wire.snapshots import Fork, Forks, Snapshot
 from alcove.wire.workspaces import NewWorkspace, WorkspaceChange
 from alcove.wire.workspaces import Workspace as WorkspaceAnswer
@@ -157,6 +158,8 @@ class Workspace:
         self.info = info
         """Everything that the server says about it."""
         self.files = Files(transport, self._path)
+        self.ports = Ports(transport, self._path)
+        self.processes = Processes(transport, self._path)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.info.owner}/{self.info.name} {self.info.phase}>"
@@ -406,11 +409,6 @@ class Workspace:
         """What happens to it, as it happens. Never ends."""
         for event in follow(self._transport, f"{self._path}/events", {"after": after}):
             yield read(Event, event.data)
-
-    def ports(self) -> tuple[Port, ...]:
-        """TCP ports that something in it listens on."""
-        answer = self._transport.get(Ports, f"{self._path}/ports")
-        return tuple(answer.items)
 
     def _ask(self, verb: str, goal: Goal | None, timeout_s: float) -> "Workspace":
         self.info = self._transport.post(WorkspaceAnswer, f"{self._path}/{verb}")

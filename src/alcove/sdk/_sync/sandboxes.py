@@ -1,0 +1,256 @@
+# Made by tools/async_to_sync.py from _async/sandboxes.py: change that one.
+"""Sandboxes: workspaces as a program uses them, for as long as it needs one.
+
+with Alcove().sandbox("ai-agent-sandbox") as s:
+    s.run("pytest", check=True)
+"""
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Final
+
+from alcove.sdk._sync.execs import Process
+from alcove.sdk._sync.primitives import sleep
+from alcove.sdk._sync.processes import BackgroundProcess
+from alcove.sdk._sync.workspaces import (
+    IsolationName,
+    OnExpiryName,
+    OnIdleName,
+    ParameterValue,
+    Workspace,
+    Workspaces,
+)
+from alcove.sdk.changes import Never
+from alcove.sdk.durations import duration
+from alcove.sdk.errors import WaitTimeout
+from alcove.sdk.execs import LOGIN_SHELL, ExecResult, OnOutput, Terminal
+from alcove.sdk.waiting import TIMEOUT_S
+from alcove.wire.snapshots import Snapshot
+from alcove.wire.workspaces import Workspace as WorkspaceAnswer
+
+TEMPLATE: Final = "ai-agent-sandbox"
+TTL: Final = "1h"
+"""Whoever dies without saying so leaves nothing behind for longer than this."""
+_PORT_POLL_S: Final = 0.1
+
+
+class Sandboxes:
+    """`ref` is an id, a name of your own, or `owner/name`."""
+
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
+
+    def create(
+        self,
+        template: str | None = None,
+        *,
+        snapshot: str | None = None,
+        name: str | None = None,
+        ttl: str | float | None = TTL,
+        env: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        repo: str | None = None,
+        branch: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        parameters: Mapping[str, ParameterValue] | None = None,
+        resources: Mapping[str, str | float] | None = None,
+        network: Mapping[str, object] | None = None,
+        isolation: IsolationName | None = None,
+        on_expiry: OnExpiryName | None = None,
+        idle_stop: str | None = None,
+        on_idle: OnIdleName | None = None,
+        auto_resume: bool | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> "Sandbox":
+        """Make one, of a template or a snapshot, and wait until it can be worked in.
+
+        It stays until its `ttl` (None: the template's) is over, or it is killed. One that does
+        not come to run is deleted. Raises what `workspaces.create` does.
+        """
+        if template is None and snapshot is None:
+            template = TEMPLATE
+        made = self._workspaces.create(
+            template,
+            snapshot=snapshot,
+            name=name,
+            ttl=duration(ttl),
+            env=env,
+            files=files,
+            repo=repo,
+            branch=branch,
+            labels=labels,
+            parameters=parameters,
+            resources=resources,
+            network=network,
+            isolation=isolation,
+            on_expiry=on_expiry,
+            idle_stop=idle_stop,
+            on_idle=on_idle,
+            auto_resume=auto_resume,
+            wait=False,
+        )
+        try:
+            made.wait(timeout_s=timeout_s)
+        except BaseException:
+            made.delete()
+            raise
+        return Sandbox(made)
+
+    def connect(self, ref: str) -> "Sandbox":
+        """One that is there, as another program left it. Raises NotFound."""
+        return Sandbox(self._workspaces.get(ref))
+
+    def list(
+        self, *, labels: Mapping[str, str] | None = None, phase: str | None = None
+    ) -> Iterator["Sandbox"]:
+        """Your own, newest first, fetched as one iterates."""
+        for one in self._workspaces.list(owner="me", labels=labels, phase=phase):
+            yield Sandbox(one)
+
+
+class Sandbox:
+    """One of them. As a context manager it deletes itself at the end."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        """The same with everything that workspaces can."""
+        self.files = workspace.files
+        self.ports = workspace.ports
+        self.processes = workspace.processes
+
+    def __repr__(self) -> str:
+        info = self.workspace.info
+        ends = "" if info.expires_at is None else f" until {info.expires_at:%Y-%m-%d %H:%M:%SZ}"
+        return f"<Sandbox {info.id} {info.template} {info.phase}{ends}>"
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def id(self) -> str:
+        return self.workspace.id
+
+    @property
+    def name(self) -> str:
+        return self.workspace.name
+
+    @property
+    def info(self) -> WorkspaceAnswer:
+        """Everything that the server said about it last; `refresh` asks again."""
+        return self.workspace.info
+
+    def refresh(self) -> "Sandbox":
+        self.workspace.refresh()
+        return self
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        timeout: str | float | None = None,
+        on_stdout: OnOutput | None = None,
+        on_stderr: OnOutput | None = None,
+        check: bool = False,
+    ) -> ExecResult:
+        """Run to the end; a text is a line for the shell. `timeout` is seconds, or `"5m"`.
+
+        With callbacks output is handed over as it arrives. With `check` a code other than 0
+        raises CommandFailed, whose `result` has the output.
+        """
+        return self.workspace.exec(
+            command,
+            cwd=cwd,
+            env=env,
+            user=user,
+            stdin=stdin,
+            timeout=duration(timeout),
+            on_stdout=on_stdout,
+            on_stderr=on_stderr,
+            check=check,
+        )
+
+    def start(
+        self,
+        command: str,
+        *,
+        tag: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: bool = False,
+    ) -> BackgroundProcess:
+        """Start a line of the shell in the background; see `process` for finding it again."""
+        return self.processes.start(command, tag=tag, cwd=cwd, env=env, user=user, stdin=stdin)
+
+    def process(self, process: str | int) -> BackgroundProcess:
+        """One that was started before, by whichever client: its tag, or its pid."""
+        return self.processes.get(process)
+
+    def pty(
+        self, cols: int = 80, rows: int = 24, *, command: str | Sequence[str] = LOGIN_SHELL
+    ) -> AbstractContextManager[Process]:
+        """A command, or the login shell, in a terminal: iterate, `write`, `resize`, `signal`."""
+        return self.workspace.process(command, terminal=Terminal(cols, rows))
+
+    def url(self, port: int, *, ttl: str | float | None = None) -> str:
+        """Where browsers find what listens on the port: who may, is a matter of `ports.share`.
+
+        With `ttl`, or on a server without a domain for apps, a link that opens it for whoever
+        has it (for an hour unless told otherwise)."""
+        pattern = self.info.urls.get("app")
+        if ttl is None and pattern is not None:
+            return pattern.replace("{port}", str(port))
+        return (self.ports.link(port, ttl=duration(ttl) or "1h")).url
+
+    def wait_for_port(self, port: int, *, timeout_s: float = 60.0) -> None:
+        """Until something listens there. Raises WaitTimeout."""
+        deadline = time.monotonic() + timeout_s
+        while not any(one.port == port and one.listening for one in self.ports()):
+            if time.monotonic() > deadline:
+                raise WaitTimeout(f"nothing listens on port {port} after {timeout_s:g} s")
+            sleep(_PORT_POLL_S)
+
+    def pause(self) -> None:
+        """Keep it as it is and use no CPU. Raises Unsupported where that cannot be."""
+        self.workspace.pause()
+
+    def resume(self) -> None:
+        self.workspace.resume()
+
+    def snapshot(self, name: str | None = None, *, ttl: str | Never | None = None) -> Snapshot:
+        """Keep its state, to make others of it: `sandbox(snapshot=…)`."""
+        return self.workspace.snapshot(name, ttl=ttl)
+
+    def fork(self, count: int = 1) -> "list[Sandbox]":
+        """Sandboxes that begin as this one is now; it goes on as before."""
+        return [Sandbox(one) for one in self.workspace.fork(count)]
+
+    def keep_alive(self, ttl: str | float) -> None:
+        """It ends so long from now, instead of when it would have."""
+        self.workspace.update(ttl=duration(ttl))
+
+    def kill(self) -> None:
+        """Delete it with all that is in it; repeating it is fine."""
+        self.workspace.delete()
+
+
+@contextmanager
+def temporary(sandboxes: Sandboxes, template: str | None, **options: object) -> Generator[Sandbox]:
+    """One that is deleted at the end of the block, however that comes."""
+    made = sandboxes.create(template, **options)  # pyright: ignore[reportArgumentType]
+    with made:
+        yield made
