@@ -228,6 +228,18 @@ class Agents:
             finally:
                 await self._give_back(pool, reach, connection)
 
+    async def warm(self, reach: Reach) -> None:
+        """Have a connection ready for the first request, unless there is one. Never raises for
+        an agent that cannot be reached."""
+        pool = await self._pool(reach)
+        if pool.idle:
+            return
+        try:
+            connection = await self._connect(reach)
+        except Unavailable:
+            return
+        await self._give_back(pool, reach, connection)
+
     async def forget(self, workspace: WorkspaceId) -> None:
         """Close the kept connections, as when the workspace stopped."""
         pool = self._pools.pop(workspace, None)

@@ -61,6 +61,8 @@ class _Seen:
 class Catalog:
     """One per server."""
 
+    member_mib: dict[str, int] = field(default_factory=dict[str, int])
+    """What one member uses, by pool, in the mean; on the server that keeps the pools."""
     _seen: "OrderedDict[tuple[str, int | None], _Seen]" = field(
         default_factory=OrderedDict[tuple[str, int | None], _Seen]
     )

@@ -20,13 +20,12 @@ from alcove.core.app import Core
 from alcove.core.bus import POOLS, RECONCILE, TIMERS
 from alcove.core.catalog import Pool
 from alcove.core.names import new_workspace_id
-from alcove.core.pools import pools_there
+from alcove.core.pools import mib_of, pools_there
 from alcove.drivers.base import Metered
 from alcove.model.errors import AlcoveError, Unavailable
 from alcove.model.pool import (
     DEMAND_MEMORY,
     KEEPER,
-    MEMBER_MIB,
     Demand,
     Member,
     Plan,
@@ -88,7 +87,6 @@ class Keeper:
         default_factory=dict[str, tuple[datetime, float]]
     )
     _ready: dict[str, int] = field(default_factory=dict[str, int])
-    _mib: dict[str, int] = field(default_factory=dict[str, int])
     _next: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
     async def tick(self) -> bool:
@@ -102,7 +100,9 @@ class Keeper:
             members = await pools.members(tx, specs=specs)
         await self._count_demand(found, now)
         members = self._dated(members, now)
-        if self._due("measure", MEASURE, now):
+        known = self.core.catalog.member_mib
+        fresh = any(m.pool not in known for m in members if m.phase is Phase.RUNNING)
+        if self._due("measure", MEASURE, now) or fresh:
             await self._measure(members)
         wants = [self._want(pool, members, now) for pool in found]
         ceiling = parse_size_mib(core.settings.pool_memory_max)
@@ -168,7 +168,7 @@ class Keeper:
         may_start = self._may_start(pool, now)
         if ready < before and ready > size * FULL_ENOUGH:
             may_start = 0
-        return Want(pool.key, size, may_start, self._mib.get(pool.key, MEMBER_MIB))
+        return Want(pool.key, size, may_start, mib_of(self.core, pool.key))
 
     def _may_start(self, pool: Pool, now: datetime) -> int:
         """A bucket that fills with the refill rate and holds a second of it."""
@@ -208,7 +208,8 @@ class Keeper:
         by_pool: dict[str, list[int]] = {}
         for id, usage in used.items():
             by_pool.setdefault(ready[id], []).append(usage.memory_mib)
-        self._mib = {pool: max(1, math.ceil(sum(mib) / len(mib))) for pool, mib in by_pool.items()}
+        for pool, mib in by_pool.items():
+            self.core.catalog.member_mib[pool] = max(1, math.ceil(sum(mib) / len(mib)))
 
     def _show(
         self, found: Sequence[Pool], wants: Sequence[Want], members: Sequence[Member]

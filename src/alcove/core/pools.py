@@ -14,6 +14,7 @@ from alcove.model.errors import FieldError, Invalid, NotFound
 from alcove.model.event import EventKind, NewEvent
 from alcove.model.pool import (
     DEMAND_MEMORY,
+    MEMBER_MIB,
     Demand,
     Member,
     PoolSettings,
@@ -116,6 +117,11 @@ async def pools_there(core: Core, template: str | None = None) -> list[Pool]:
     ]
 
 
+def mib_of(core: Core, pool: str) -> int:
+    """What one member of the pool is taken to use."""
+    return core.catalog.member_mib.get(pool, MEMBER_MIB)
+
+
 async def _states(core: Core, template: str | None = None) -> list[PoolState]:
     now = core.clock()
     found = await pools_there(core, template)
@@ -131,7 +137,8 @@ async def _states(core: Core, template: str | None = None) -> list[PoolState]:
     wants: dict[str, Want] = {}
     for pool in found:
         sought = demand.get((pool.template, pool.isolation), Demand())
-        wants[pool.key] = Want(pool.key, target(pool.settings, sought, now=now), 0)
+        size = target(pool.settings, sought, now=now)
+        wants[pool.key] = Want(pool.key, size, 0, mib_of(core, pool.key))
     ceiling = parse_size_mib(core.settings.pool_memory_max)
     why = plan(list(wants.values()), members, memory_mib=ceiling, now=now).why
     none = Tally()
