@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,10 +56,10 @@ def _digest(lock: Path) -> str:
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
+def _alone(place: Path) -> Generator[None]:
     """Tests of other processes want the same at the same time."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{place}.lock", "w") as file:
+    with Path(f"{place}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
     assert os.access(place / "ready", os.F_OK)

@@ -5,13 +5,14 @@ import shutil
 import socket
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 
+from alcove.clock import system_clock
 from alcove.config import Settings
 from alcove.core import service
 from alcove.http.listener import http_server
@@ -31,7 +32,7 @@ class Ticking(MovedClock):
     """The clients sign with the time that is."""
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC)
+        return system_clock()
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Place:
     async def run(self, *command: str | Path, **more: str) -> str:
         """A program, to its end; its output. It must succeed."""
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.directory),
             "DAYTONA_API_KEY": self.token,
             "DAYTONA_API_URL": f"{self.url}/daytona/api",
@@ -84,7 +85,7 @@ class Place:
         copy = place / f"{program}-{os.getpid()}.mjs"
         shutil.copy(clients.HERE / "js" / f"{program}.mjs", copy)
         try:
-            return await self.run("node", copy)
+            return await self.run(shutil.which("node") or "node", copy)
         finally:
             copy.unlink()
 
@@ -116,6 +117,3 @@ async def place(sqlite: Database, tmp_path: Path) -> AsyncGenerator[Place]:
     finally:
         driver.close()
         listener.close()
-
-
-

@@ -7,7 +7,9 @@ from daytona import CodeRunParams, DaytonaTimeoutError, SessionExecuteRequest
 async def main(daytona):
     sandbox = await do(daytona.create())
     process = sandbox.process
-    ran = await do(process.exec("echo out; echo err >&2; echo $A; pwd; exit 3", cwd="/", env={"A": "é"}))
+    ran = await do(
+        process.exec("echo out; echo err >&2; echo $A; pwd; exit 3", cwd="/", env={"A": "é"})
+    )
     assert ran.exit_code == 3 and ran.result == "out\nerr\né\n/\n", ran
     with raises(408, code="PROCESS_EXECUTION_TIMEOUT") as raised:
         await do(process.exec("sleep 30", timeout=1))
@@ -32,7 +34,9 @@ async def main(daytona):
     )
     assert (first.exit_code, first.stdout, first.stderr) == (0, "a\n b\n", "e\n"), first
     second = await do(
-        process.execute_session_command(name, SessionExecuteRequest(command="echo $PWD $X; (exit 7)"))
+        process.execute_session_command(
+            name, SessionExecuteRequest(command="echo $PWD $X; (exit 7)")
+        )
     )
     assert (second.exit_code, second.stdout) == (7, "/tmp 1\n"), second
     wrong = await do(process.execute_session_command(name, SessionExecuteRequest(command="if fi")))
@@ -64,7 +68,7 @@ async def main(daytona):
         await do(process.send_session_command_input(name, slow.cmd_id, "more\n"))
     again = []
     await process.get_session_command_logs_async(name, slow.cmd_id, again.append, again.append)
-    assert sorted("".join(again).split()) == sorted("begun got this no".split())
+    assert sorted("".join(again).split()) == ["begun", "got", "no", "this"]
 
     session = await do(process.get_session(name))
     assert [c.exit_code for c in session.commands][:2] == [0, 7], session
