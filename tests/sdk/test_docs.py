@@ -26,7 +26,9 @@ EXAMPLES = [
 def test_an_example_runs(served: Served, tmp_path: Path, code: str) -> None:
     # The templates that the documents name are not on this server; this one runs as they do.
     for name in ("python", "ai-agent-sandbox"):
-        code = code.replace(f'create("{name}"', 'create("plain", env={"SHELL": "/bin/sh"}')
+        for make in ("create", "sandbox"):
+            here = f'{make}("plain", env={{"SHELL": "/bin/sh"}}'
+            code = code.replace(f'{make}("{name}"', here)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=served.environment(tmp_path),

@@ -1,0 +1,62 @@
+"""A port of this machine that leads to one of a workspace: a tunnel for each connection."""
+
+from contextlib import suppress
+
+import anyio
+from anyio.abc import SocketAttribute, SocketStream
+
+from alcove.cli import screen
+from alcove.sdk import AlcoveError, AsyncAlcove
+from alcove.sdk._async.ports import AsyncConnection
+from alcove.sdk._async.workspaces import AsyncWorkspace
+
+_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+async def forward(ref: str, address: str, local: int, remote: int) -> None:
+    """Until it is cancelled. Raises OSError when the local port is taken."""
+    async with AsyncAlcove() as api:
+        workspace = await api.workspaces.get(ref)
+        async with await anyio.create_tcp_listener(local_host=address, local_port=local) as server:
+            port = server.extra(SocketAttribute.local_port)
+            screen.say(
+                f"{address}:{port} leads to port {remote} of {workspace.name}; Ctrl-C ends."
+            )
+
+            async def serve(stream: SocketStream) -> None:
+                async with stream:
+                    await _tunnel(workspace, remote, stream)
+
+            await server.serve(serve)
+
+
+async def _tunnel(workspace: AsyncWorkspace, remote: int, stream: SocketStream) -> None:
+    """One connection that fails takes no other with it."""
+    try:
+        async with (
+            workspace.ports.connect(remote) as connection,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(_upward, stream, connection)
+            await _downward(stream, connection)
+            tasks.cancel_scope.cancel()
+    except AlcoveError as error:
+        screen.say(f"port {remote}: {error}")
+    except BaseExceptionGroup as group:
+        _, rest = group.split(AlcoveError)
+        if rest is not None:
+            raise
+
+
+async def _upward(stream: SocketStream, connection: AsyncConnection) -> None:
+    with suppress(*_GONE, AlcoveError):
+        async for data in stream:
+            await connection.send(data)
+        await connection.send_eof()
+
+
+async def _downward(stream: SocketStream, connection: AsyncConnection) -> None:
+    with suppress(*_GONE):
+        while data := await connection.receive():
+            await stream.send(data)
+        await stream.send_eof()
