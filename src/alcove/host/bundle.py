@@ -15,6 +15,7 @@ from alcove.model.workspace import RootMode, Spec
 AGENT_PATH: Final = "/.alcove/agent"
 DOOR: Final = "/.alcove/door"
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+NETWORK_NOTE: Final = "alcove.network"
 OOM_SCORE_ADJ: Final = 500
 """When the host itself runs short, workspaces go first."""
 NOFILE: Final = 65536
@@ -161,6 +162,7 @@ def gvisor_config(spec: Spec, bundle: Bundle, additions: Additions) -> dict[str,
     for name in ("resources", "seccomp", "maskedPaths", "readonlyPaths", "sysctl"):
         del linux[name]
     linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "cgroup"]
+    made["annotations"] = {NETWORK_NOTE: str(spec.network)}
     private = ["bind", "nosuid", "nodev"]
     home = str(bundle.rootfs / additions.home.lstrip("/"))
     made["mounts"] = [

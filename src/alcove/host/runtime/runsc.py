@@ -5,6 +5,7 @@ runsc itself is told to leave cgroups alone. One rule: the flags are here, all o
 same for every call of one boot.
 """
 
+import json
 import os
 import re
 import shutil
@@ -15,12 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from alcove.host.bundle import NETWORK_NOTE
 from alcove.host.cgroups import Cgroups
 from alcove.host.doors import Doors, new_proof
 from alcove.host.runtime.execute import CALL_TIMEOUT_S, PATH, execute, last_error
 from alcove.host.syscalls import unmount
 from alcove.model.errors import DriverError, Unsupported
-from alcove.model.workspace import Isolation, Resources, WorkspaceId
+from alcove.model.workspace import Isolation, NetworkMode, Resources, WorkspaceId
 
 OLDEST: Final = 20260801
 """Releases are dates; before this one a paused sandbox could not be checkpointed and go on."""
@@ -155,6 +157,16 @@ class Runsc:
         path.touch(mode=0o600)
         path.write_text(proof)
 
+    def _network(self, workspace: WorkspaceId) -> str:
+        """With `none` there is the loopback and nothing else; with `sandbox` what is found in the
+        network namespace when the workspace starts."""
+        try:
+            config = json.loads((self._bundle(workspace) / "config.json").read_text())
+        except OSError:
+            return "none"
+        mode = config.get("annotations", {}).get(NETWORK_NOTE)
+        return "sandbox" if mode == NetworkMode.OPEN else "none"
+
     def _program(self) -> tuple[str, str] | None:
         """Path and release; looked for again until there is one, so that one that is made ready
         while we run is found."""
@@ -178,7 +190,7 @@ class Runsc:
         log = self._state.parent / f"runtime-{workspace}.log"
         command = [
             *before, found[0], "--root", str(self._state), "--log", str(log), "--log-format=json",
-            "--platform=systrap", "--ignore-cgroups", "--network=sandbox",
+            "--platform=systrap", "--ignore-cgroups", f"--network={self._network(workspace)}",
             "--overlay2=none", "--host-uds=open", "--allow-suid",
             "--restore-spec-validation=warning", *arguments,
         ]  # fmt: skip
