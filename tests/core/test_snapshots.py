@@ -21,6 +21,7 @@ from alcove.model.errors import (
     Invalid,
     NotFound,
     QuotaExceeded,
+    Unavailable,
     Unsupported,
 )
 from alcove.model.snapshot import Snapshot, SnapshotState
@@ -344,6 +345,23 @@ async def test_a_server_killed_while_taking_is_made_good(world: World) -> None:
     world.driver.after = killed
     with pytest.raises(BaseExceptionGroup):
         await keep(world)
+    world.driver.after = FakeDriver().after
+    await keep(world)
+    assert (await snapshots.get(world.core, ADA, snapshot.id)).state is SnapshotState.READY
+
+
+async def test_a_database_that_goes_away_meanwhile_costs_no_snapshot(world: World) -> None:
+    api = await running(world)
+    snapshot = await snapshots.take(world.core, ADA, api.id)
+
+    async def gone(verb: str, _: WorkspaceId) -> None:
+        if verb == "take_snapshot":
+            raise Unavailable("the database went away")
+
+    world.driver.after = gone
+    await keep(world)
+    assert (await snapshots.get(world.core, ADA, snapshot.id)).state is SnapshotState.TAKING
+    assert list(world.driver.shelf) == [snapshot.id]
     world.driver.after = FakeDriver().after
     await keep(world)
     assert (await snapshots.get(world.core, ADA, snapshot.id)).state is SnapshotState.READY

@@ -18,7 +18,7 @@ from alcove.model.timers import (
     is_active,
     is_quiet,
 )
-from alcove.model.workspace import Desired, Lifetime, Phase
+from alcove.model.workspace import Desired, Lifetime, OnExpiry, OnIdle, Phase
 from tests.model.test_lifecycle import SPEC, T0, WORKSPACE
 
 RUNNING = replace(WORKSPACE, phase=Phase.RUNNING, boot="b1", started_at=T0)
@@ -38,6 +38,47 @@ def test_the_time_to_live_ends_whatever_it_does(desired: Desired) -> None:
     assert decide(workspace, idle_since=None, now=T0 + DAY - timedelta(seconds=1)) is None
     verdict = decide(workspace, idle_since=None, now=T0 + DAY)
     assert verdict == Verdict(Decision.DELETE, "deleted: lived its 1d")
+
+
+@pytest.mark.parametrize(
+    ("phase", "desired", "decision"),
+    [
+        (Phase.RUNNING, Desired.RUNNING, Decision.PAUSE),
+        (Phase.PAUSED, Desired.PAUSED, Decision.KEEP),
+        (Phase.STOPPED, Desired.STOPPED, Decision.KEEP),
+        (Phase.FAILED, Desired.RUNNING, Decision.KEEP),
+        (Phase.STARTING, Desired.RUNNING, None),
+        (Phase.PAUSING, Desired.PAUSED, None),
+        (Phase.RUNNING, Desired.STOPPED, None),
+    ],
+)
+def test_the_time_to_live_may_end_in_a_pause(
+    phase: Phase, desired: Desired, decision: Decision | None
+) -> None:
+    lifetime = Lifetime(86400, None, None, None, on_expiry=OnExpiry.PAUSE)
+    workspace = replace(
+        RUNNING, phase=phase, desired=desired, expires_at=T0 + DAY, lifetime=lifetime
+    )
+    verdict = decide(workspace, idle_since=None, now=T0 + DAY)
+    assert (verdict and verdict.decision) == decision
+
+
+def test_idleness_may_end_in_a_pause() -> None:
+    lifetime = Lifetime(None, 600, None, None, on_idle=OnIdle.PAUSE)
+    idle = replace(RUNNING, lifetime=lifetime)
+    verdict = decide(idle, idle_since=T0, now=T0 + timedelta(minutes=10))
+    assert verdict == Verdict(Decision.PAUSE, "paused: idle for 10 minutes")
+    assert decide(replace(idle, desired=Desired.PAUSED), idle_since=T0, now=T0 + DAY) is None
+
+
+def test_a_paused_one_is_deleted_when_nobody_uses_it() -> None:
+    paused = replace(WEEK, phase=Phase.PAUSED, desired=Desired.PAUSED)
+    told = decide(paused, idle_since=None, now=T0 + 5 * DAY)
+    assert told is not None
+    assert told.decision is Decision.ANNOUNCE
+    announced = replace(paused, announced_at=T0 + 5 * DAY)
+    gone = decide(announced, idle_since=None, now=T0 + 7 * DAY)
+    assert gone == Verdict(Decision.DELETE, "deleted: not used for 7d")
 
 
 def test_what_is_on_its_way_out_is_left_alone() -> None:

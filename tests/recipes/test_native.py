@@ -294,6 +294,10 @@ def test_inline_commands_are_kept_as_they_are() -> None:
         ("pool: {size: 3}\n", "template.yaml:2: pool.size: has no effect yet"),
         ("pool: {size: -1}\n", "template.yaml:2: pool.size: -1 is not between 0 and 1000"),
         (
+            "isolation: container\nisolation_min: gvisor\n",
+            "template.yaml:2: isolation: container is weaker than isolation_min, gvisor",
+        ),
+        (
             "presets:\n- {name: a, parameters: {z: 1}}\n",
             "template.yaml:3: a: there is no parameter 'z'",
         ),

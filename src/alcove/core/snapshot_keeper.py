@@ -114,6 +114,9 @@ class Keeper:
                 await self._take_leased(snapshot, workspace)
         except* _LostLease:
             log.info("snapshot %s: lease lost, left to whoever has it", snapshot.id)
+        except* Unavailable as lost:
+            # What the driver has by then is found again by the snapshot's id.
+            log.warning("snapshot %s waits: %s", snapshot.id, lost.exceptions[0])
         finally:
             with anyio.move_on_after(2, shield=True):
                 await self._give_back(workspace, token)
@@ -126,6 +129,8 @@ class Keeper:
         try:
             with anyio.fail_after(TAKE_TIMEOUT_S):
                 taken = await self._taken(driver, snapshot, workspace)
+        except Unavailable:
+            raise
         except (AlcoveError, TimeoutError) as error:
             young = self.core.clock() - snapshot.created_at < PATIENCE
             if isinstance(error, DriverError) and error.retry and young:
