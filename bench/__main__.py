@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import control_plane
 from bench.figures import Figure, save, show
 from bench.footprint import footprint
+from bench.pools import pools
 from bench.transfers import transfers
 from bench.workspaces import cold, execs
 from demo.instance import Instance, running
@@ -19,6 +20,7 @@ WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
     "footprint": footprint,
     "cold": cold,
     "execs": execs,
+    "pools": pools,
     "transfers": transfers,
 }
 ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {"control-plane": control_plane.measure}

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,13 @@ def _docker_image(rootfs: Path) -> Generator[str]:
         yield "alcove-bench"
     finally:
         subprocess.run(["docker", "rmi", "alcove-bench"], capture_output=True, check=False)
+
+
+@contextmanager
+def docker_floor(instance: Instance) -> Generator[Callable[[], None] | None]:
+    """Runs `docker run --rm` of the same root file system; None where no daemon answers."""
+    with _bundle(instance) as bundle, _docker_image(bundle / "rootfs") as image:
+        yield (lambda: _docker(image)) if image else None
 
 
 def _docker(image: str) -> None:

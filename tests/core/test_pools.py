@@ -1,6 +1,8 @@
 """Pools over the real store and the fake driver: claims, what they keep, and what may go wrong."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -476,3 +478,13 @@ async def _claimed_only(world: World, *, name: str) -> WorkspaceId:
     found = await workspaces.get(world.core, ADA, name)
     assert (found.phase, found.started_at) == (Phase.RUNNING, None)
     return found.id
+
+
+async def test_the_alert_rules_name_metrics_that_there_are(pooled: World) -> None:
+    rules = Path(__file__).parents[2] / "deploy/prometheus/alcove.rules.yml"
+    pooled.core.metrics.pool_asked("pooled", Isolation.CONTAINER, claimed=False)
+    await fill(pooled)
+    shown = pooled.core.metrics.render({}).decode()
+    named = set(re.findall(r"alcove_pool_[a-z_]+", rules.read_text()))
+    assert named
+    assert [name for name in named if f"\n{name}{{" not in shown] == []
