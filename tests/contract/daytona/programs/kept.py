@@ -1,4 +1,4 @@
-import json
+import socket
 import urllib.request
 
 from both import do, raises, run
@@ -24,22 +24,27 @@ async def main(daytona):
         await do(daytona.snapshot.delete("plain"))
     await do(daytona.snapshot.delete("mine"))
 
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     await do(
         sandbox.process.exec(
-            "echo served >index.html; (python3 -m http.server 18765 >/dev/null 2>&1 &) ;"
-            " for i in $(seq 200); do (echo >/dev/tcp/127.0.0.1/18765) 2>/dev/null && break;"
+            f"echo served >index.html; python3 -m http.server {port} >/dev/null 2>&1 & "
+            f"echo $! >pid; for i in $(seq 200); do curl -sf http://127.0.0.1:{port} && break;"
             " sleep 0.05; done"
         )
     )
-    link = await do(sandbox.get_preview_link(18765))
+    link = await do(sandbox.get_preview_link(port))
     assert link.token
     asked = urllib.request.Request(link.url, headers={"x-daytona-preview-token": link.token})
     assert b"served" in urllib.request.urlopen(asked).read()
-    signed = await do(sandbox.create_signed_preview_url(18765, 60))
+    signed = await do(sandbox.create_signed_preview_url(port, 60))
     assert b"served" in urllib.request.urlopen(signed.url).read()
     with raises(501):
-        await do(sandbox.expire_signed_preview_url(18765, signed.token))
-    print(json.dumps({"done": True}))
+        await do(sandbox.expire_signed_preview_url(port, signed.token))
+    await do(sandbox.process.exec("kill $(cat pid)"))
+    for one in (sandbox, made, forked):
+        await do(one.delete())
 
 
 run(main)
