@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alcove.host.runtime import Process
-from alcove.host.state import FILE, Records, Stage
+from alcove.host.state import FILE, NOTE, Records, Stage
 from alcove.model.errors import DriverError
 from alcove.model.workspace import WorkspaceId
 
@@ -53,3 +53,29 @@ def test_a_directory_without_a_record_is_still_listed(tmp_path: Path) -> None:
     (tmp_path / ONE).mkdir()
     assert Records(tmp_path).ids() == {ONE}
     assert Records(tmp_path).get(ONE) is None
+
+
+def test_a_note_is_read_back_until_the_record_is_changed(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.open(ONE)
+    noted = records.note(ONE, stage=Stage.PAUSED)
+    assert Records(tmp_path).get(ONE) == noted
+    changed = Records(tmp_path).change(ONE, stage=Stage.STOPPED)
+    assert Records(tmp_path).get(ONE) == changed
+
+
+def test_a_note_from_before_a_restart_of_the_machine_counts_for_nothing(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    kept = records.open(ONE)
+    records.note(ONE, stage=Stage.PAUSED)
+    path = tmp_path / ONE / NOTE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "kernel": "an earlier one"}))
+    assert Records(tmp_path).get(ONE) == kept
+
+
+def test_a_note_that_did_not_reach_the_disk_whole_is_ignored(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    kept = records.open(ONE)
+    records.note(ONE, stage=Stage.PAUSED)
+    (tmp_path / ONE / NOTE).write_text("")
+    assert Records(tmp_path).get(ONE) == kept
