@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import control_plane
 from bench.figures import Figure, save, show
 from bench.footprint import footprint
+from bench.gvisor import gvisor
 from bench.pools import pools
 from bench.transfers import transfers
 from bench.workspaces import cold, execs
@@ -20,6 +21,7 @@ WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
     "footprint": footprint,
     "cold": cold,
     "execs": execs,
+    "gvisor": gvisor,
     "pools": pools,
     "transfers": transfers,
 }

@@ -24,7 +24,7 @@ def cold(instance: Instance) -> list[Figure]:
     docker: list[float] = []
     with (
         Client(instance.url, instance.token) as client,
-        _bundle(instance) as bundle,
+        a_bundle(instance) as bundle,
         _docker_image(bundle / "rootfs") as image,
     ):
         for n in range(_COLD + 2):
@@ -89,7 +89,7 @@ def _hundred(instance: Instance, workspace: str, errors: list[BaseException]) ->
 
 
 @contextmanager
-def _bundle(instance: Instance) -> Generator[Path]:
+def a_bundle(instance: Instance) -> Generator[Path]:
     """An ordinary runc bundle whose root file system is the image of template `base`."""
     with tempfile.TemporaryDirectory() as name:
         bundle = Path(name)
@@ -147,7 +147,7 @@ def _docker_image(rootfs: Path) -> Generator[str]:
 @contextmanager
 def docker_floor(instance: Instance) -> Generator[Callable[[], None] | None]:
     """Runs `docker run --rm` of the same root file system; None where no daemon answers."""
-    with _bundle(instance) as bundle, _docker_image(bundle / "rootfs") as image:
+    with a_bundle(instance) as bundle, _docker_image(bundle / "rootfs") as image:
         yield (lambda: _docker(image)) if image else None
 
 
