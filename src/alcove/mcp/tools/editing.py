@@ -45,7 +45,7 @@ class EditArguments(Request):
 
 async def edit(use: Use, asked: EditArguments) -> Result:
     before = await read_text(use, asked.sandbox, asked.path, size_max=FILE_MAX)
-    places = _places(before, asked.old_text)
+    places = places_of(before, asked.old_text)
     if refusal := refused(before, places, asked):
         raise Invalid(f"old_text: {refusal}", [FieldError("old_text", refusal)])
     after = before.replace(asked.old_text, asked.new_text)
@@ -78,7 +78,7 @@ def refused(text: str, places: list[int], asked: EditArguments) -> str:
     return ""
 
 
-def _places(text: str, part: str) -> list[int]:
+def places_of(text: str, part: str) -> list[int]:
     found: list[int] = []
     at = text.find(part)
     while at >= 0:

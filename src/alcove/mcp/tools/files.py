@@ -99,7 +99,7 @@ class DownloadArguments(Request):
 
 
 async def read(use: Use, asked: ReadArguments) -> Result:
-    picked = _Lines(asked.first_line, asked.lines)
+    picked = Lines(asked.first_line, asked.lines)
     async with files.read(use.core, use.actor, asked.sandbox, asked.path) as body:
         async for piece in body.pieces:
             if picked.add(piece):
@@ -199,7 +199,7 @@ async def download(use: Use, asked: DownloadArguments) -> Result:
     return Result(text, answer)
 
 
-class _Lines:
+class Lines:
     """Picks a range of lines out of pieces of a file, reading no more of it than it must."""
 
     def __init__(self, first: int, count: int) -> None:
@@ -231,6 +231,7 @@ class _Lines:
     def answer(self, path: str) -> FileText:
         if self._line:
             self._take()
+            self._ended &= not self._full
         text = b"\n".join(self._picked).decode(errors="replace")
         cut = len(text) > TEXT_MAX
         return FileText(
