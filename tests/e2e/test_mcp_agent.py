@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
@@ -78,6 +79,7 @@ async def test_an_agent_fixes_a_bug_through_mcp_only(
             await fix(agent)
         finally:
             await client.call_tool("delete_sandbox", {"sandbox": agent.sandbox})
+            await gone(client, agent.sandbox)
     assert RIGHT in show(bare, f"fix:{FILE}")
     assert show(bare, "fix^") == show(bare, seeded), "one commit on top of the seeded bug"
     changed = git(bare, "diff", "--name-only", "fix^", "fix").split()
@@ -124,6 +126,16 @@ async def fix(agent: Agent) -> None:
     assert status == f" M {FILE}\n"
     await agent.run("git commit --quiet --all -m 'Strip the padding of what is encoded'")
     await agent.run("git push --quiet origin fix")
+
+
+async def gone(client: Client, sandbox: str) -> None:
+    """Until nothing of it is left."""
+    with anyio.fail_after(60):
+        while True:
+            found = await client.call_tool("get_sandbox", {"sandbox": sandbox})
+            if found.is_error or found.structured_content["phase"] == "deleted":
+                return
+            await anyio.sleep(0.2)
 
 
 def editable(install: str) -> str:
