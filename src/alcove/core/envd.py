@@ -26,6 +26,7 @@ VERSION: Final = "0.6.7"
 """Of the protocol; what the agent speaks."""
 SIGNED_MAX: Final = 8192
 """Characters of a signed path."""
+_PREFIX: Final = "ws-"
 SIGNERS_MAX: Final = 2000
 _BATCH: Final = 500
 assert SIGNERS_MAX % _BATCH == 0
@@ -88,8 +89,17 @@ def route(method: str, path: str) -> Route | None:
 
 
 def token(core: Core, workspace: str) -> str:
-    """The secret of clients of the envd protocol of this workspace."""
-    return _derived(core, "envd", workspace)
+    """The secret of clients of the envd protocol of this workspace.
+
+    It begins with the id, since some of them send nothing else to say whom they mean.
+    """
+    return f"{workspace.removeprefix(_PREFIX)}_{_derived(core, 'envd', workspace)}"
+
+
+def named_by(given: str | None) -> str:
+    """The id of the workspace whose secret this would be, good or not; empty for none."""
+    id, _, _ = (given or "").partition("_")
+    return f"{_PREFIX}{id}" if WORKSPACE_ID.fullmatch(f"{_PREFIX}{id}") else ""
 
 
 def traffic_token(core: Core, workspace: str) -> str:

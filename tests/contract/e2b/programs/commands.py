@@ -29,6 +29,8 @@ async def check_callbacks_get_output_as_it_comes(sdk):
 
 async def check_text_survives_the_cutting_of_its_bytes(sdk):
     sandbox = await sdk.sandbox()
+    if not hasattr(sandbox.commands, "close_stdin"):
+        return  # Clients of that time decode each piece by itself.
     command = "printf '\\303'; sleep 0.1; printf '\\244\\n'"
     assert (await done(sandbox.commands.run(command))).stdout == "ä\n"
 

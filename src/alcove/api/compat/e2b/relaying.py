@@ -125,9 +125,11 @@ class _Relay:
 
     async def _sandbox(self) -> str:
         """The id of the sandbox whose secret the caller has shown. Raises HttpError(401)."""
+        given = self._headers.get("x-access-token")
+        shown = self._target.sandbox or envd.named_by(given)
+        if shown and envd.is_token(self._core, shown, given):
+            return shown
         named = self._target.sandbox
-        if named and envd.is_token(self._core, named, self._headers.get("x-access-token")):
-            return named
         signature = self._signature()
         if signature is not None:
             if named and signature.holds(self._core, named):
@@ -177,7 +179,11 @@ class _Relay:
     async def _outgoing(
         self, route: Route, entry: Entry
     ) -> tuple[list[tuple[str, str]], bytes | AsyncIterator[bytes] | None]:
-        headers = [(k, v) for k, v in self._headers.items() if k in _IN or _is_metadata(k)]
+        headers = [
+            (name, _whole(value) if name == "connect-timeout-ms" else value)
+            for name, value in self._headers.items()
+            if name in _IN or _is_metadata(name)
+        ]
         # Nobody else's credentials than the name of the user inside go on.
         basic = self._headers.get("authorization", "")
         if basic[:6].lower() == "basic ":
@@ -343,6 +349,12 @@ def opens_ports(core: Core, sandbox: str, headers: Headers) -> bool:
     by_traffic = envd.is_traffic_token(core, sandbox, headers.get("e2b-traffic-access-token"))
     by_sandbox = envd.is_token(core, sandbox, headers.get("x-access-token"))
     return by_traffic or by_sandbox
+
+
+def _whole(number: str) -> str:
+    """Some clients write milliseconds with a point."""
+    whole, point, rest = number.partition(".")
+    return whole if point and rest.isdecimal() else number
 
 
 def _is_metadata(name: str) -> bool:
