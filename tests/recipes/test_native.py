@@ -291,7 +291,9 @@ def test_inline_commands_are_kept_as_they_are() -> None:
             "scripts:\n- {name: a, run: b}\n- {name: a, run: c}\n",
             "template.yaml:4: a: is the name of two scripts",
         ),
-        ("pool: {size: 3}\n", "template.yaml:2: pool.size: has no effect yet"),
+        ("pool: {size: 3, max: 4}\n", "template.yaml:2: pool.max: says the same as size"),
+        ("pool: {min: 3, max: 2}\n", "template.yaml:2: pool.min: min 3 is over max 2"),
+        ("pool: {size: 1, zone: Nowhere}\n", "template.yaml:2: pool.zone: 'Nowhere' is not a"),
         ("pool: {size: -1}\n", "template.yaml:2: pool.size: -1 is not between 0 and 1000"),
         (
             "isolation: container\nisolation_min: gvisor\n",
@@ -353,7 +355,7 @@ def test_all_faults_are_found_at_once_and_in_the_order_of_lines() -> None:
 
 
 def test_a_warning_does_not_cost_the_recipe() -> None:
-    reading = read_text(LEAST + "pool: {size: 1}\n")
+    reading = read_text(LEAST + "ceilings: {ttl: 1h}\nlifecycle: {ttl: null}\n")
     assert reading.recipe is not None
     assert [p.severity for p in reading.problems] == [Severity.WARNING]
     assert reading.errors == ()
@@ -519,3 +521,17 @@ def test_files_beside_the_template_become_part_of_the_version() -> None:
 )
 def test_a_file_that_cannot_be_written_is_refused(text: str, said: str) -> None:
     assert any(said in problem for problem in problems(text, x_txt="x"))
+
+
+def test_a_pool_is_fixed_by_its_size_and_follows_the_demand_between_bounds() -> None:
+    fixed = read_text(LEAST + "pool: {size: 4}\n").recipe
+    between = read_text(LEAST + "pool: {min: 1, max: 9, refill_per_second: 5}\n").recipe
+    window = "{days: mon-fri, from: '08:00', to: '18:00', min: 7}"
+    timed = read_text(LEAST + f"pool: {{size: 4, schedule: [{window}]}}\n").recipe
+    assert fixed is not None and between is not None and timed is not None  # noqa: PT018
+    assert (fixed.pool.min, fixed.pool.max, fixed.pool.mode) == (4, 4, "fixed")
+    assert (between.pool.min, between.pool.max, between.pool.mode) == (1, 9, "adaptive")
+    assert between.pool.refill_per_s == 5
+    assert (timed.pool.max, timed.pool.schedule[0].days) == (
+        7, ("mon", "tue", "wed", "thu", "fri"),
+    )  # fmt: skip
