@@ -25,7 +25,7 @@ from tests.contract.daytona import clients
 from tests.contract.e2b.sandboxes import SandboxDriver
 
 __all__ = ["migrated", "sqlite"]
-PROGRAM_S = 90
+PROGRAM_S = 240
 
 
 class Ticking(MovedClock):

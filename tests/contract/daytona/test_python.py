@@ -5,7 +5,7 @@ import pytest
 from tests.contract.daytona.conftest import Place
 
 MODES = ("sync", "async")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("mode", MODES)
