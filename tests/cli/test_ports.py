@@ -1,0 +1,84 @@
+"""Ports from the command line, with a server that runs beside the agent."""
+
+import http.server
+import json
+import subprocess
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+import typer
+
+from alcove.cli.ports import read_ports
+from tests.cli.conftest import ALCOVE, CommandLine
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Generator[int]:
+    """Where something listens that the workspace's agent sees."""
+
+    class Hello(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"hello")
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_port_is_shared_listed_and_private_again(
+    alcove: CommandLine, workspace: str, port: int
+) -> None:
+    done = alcove("port", "share", workspace, str(port), "--level", "public", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["level"] == "public"
+    listed = json.loads(alcove("port", "list", workspace, "--json").stdout)["items"]
+    mine = next(one for one in listed if one["port"] == port)
+    assert (mine["level"], mine["listening"]) == ("public", True)
+    assert alcove("port", "unshare", workspace, str(port)).returncode == 0
+    printed = alcove("open", workspace, str(port), "--print").stdout.decode().strip()
+    assert printed == mine["url"]
+
+
+def test_a_port_of_this_machine_leads_there(
+    alcove: CommandLine, workspace: str, port: int
+) -> None:
+    running = subprocess.Popen(
+        [ALCOVE, "port-forward", workspace, f"0:{port}"],
+        env=alcove.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stderr is not None
+        said = running.stderr.readline()
+        local = said.split(" ")[0]
+        with urlopen(f"http://{local}/", timeout=20) as answer:
+            assert answer.read() == b"hello"
+    finally:
+        running.terminate()
+        running.communicate()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("8000", (8000, 8000)), ("9000:80", (9000, 80)), ("0:80", (0, 80))]
+)
+def test_ports_are_written_local_first(text: str, found: tuple[int, int]) -> None:
+    assert read_ports(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:2:3", "80:0", "70000", "1:70000", "-1"])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_ports(text)
