@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from alcove.core import reconciler, workspaces
 from alcove.core.app import Core
 from alcove.core.intents import SETTLED
+from alcove.core.sweeper import Sweeper
 from alcove.model.errors import Conflict, DriverError
 from alcove.model.workspace import Desired, Observed, Phase, WorkspaceId
 from alcove.store import workspaces as rows
@@ -188,6 +189,10 @@ class Convergence(RuleBasedStateMachine):
         for _ in range(12):
             self.clock.move(minutes=6)
             await self._reconcile(2)
+        sweeper = Sweeper(self.world.core)
+        for _ in range(3):
+            self.clock.move(minutes=6)
+            await sweeper.tick()
         for id in self.ids:
             async with self.db.read() as tx:
                 row = await rows.get(tx, id)
