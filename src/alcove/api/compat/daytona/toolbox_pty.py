@@ -33,6 +33,7 @@ PtyId: TypeAlias = Annotated[str, Path(alias="pty", max_length=128)]
 CONTROL: Final = "X-Daytona-Pty-Exit-Control"
 """A client that offers it is told of the exit in a message, and else in the close."""
 ENVS: Final = "X-Daytona-Pty-Envs~"
+FAILED: Final = 4001
 MESSAGE_MAX: Final = 64 << 10
 _ENV: Final = TypeAdapter[dict[str, str]](Env)
 
@@ -144,7 +145,9 @@ async def _connected(socket: WebSocket, core: Core, actor: Actor, ref: str, id: 
     if control:
         said = {"type": "control", "status": "exited", **ended[0]}
         await socket.send_text(text.dumps(said))
-    await close(socket, 1000, text.dumps(ended[0]))
+    # Older clients read the reason of a close only when its code is not the ordinary one.
+    code = 1000 if control or ended[0]["exitCode"] == 0 else FAILED
+    await close(socket, code, text.dumps(ended[0]))
 
 
 async def _typed(live: Process, socket: WebSocket) -> None:
