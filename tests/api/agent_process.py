@@ -78,7 +78,13 @@ class AgentDriver(FakeDriver):
         }
         with (self.directory / workspace / "log").open("wb") as log:
             self.processes[workspace] = subprocess.Popen(
-                [BINARY], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home
+                # A claim sets the host name where it may: not that of this machine.
+                ["unshare", "--uts", BINARY],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=home,
             )
         deadline = time.monotonic() + 10
         while not self._socket(workspace).exists():

@@ -1,7 +1,6 @@
-"""The real agent, built from source, as an ordinary process on a Unix socket."""
+"""The real agent as an ordinary process on a Unix socket."""
 
 import hashlib
-import os
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,27 +15,14 @@ from alcove.drivers.fake import FakeDriver
 from alcove.model.errors import DriverError
 from alcove.model.workspace import Handle, Spec, WorkspaceId
 
-SOURCE: Final = Path(__file__).parents[2] / "agent"
-
-
-def build(directory: Path) -> Path:
-    """Compile the agent; Go's own cache makes the second time quick."""
-    binary = directory / "alcove-agent"
-    subprocess.run(
-        ["go", "build", "-trimpath", "-o", str(binary), "./"],
-        cwd=SOURCE,
-        env={**os.environ, "CGO_ENABLED": "0"},  # noqa: TID251 - what go is told is the caller's
-        check=True,
-        timeout=300,
-    )
-    return binary
+BINARY: Final = Path(__file__).parents[2] / "src/alcove/bin/alcove-agent"
 
 
 @dataclass
 class AgentProcess(FakeDriver):
     """A driver whose every workspace is one agent on this machine."""
 
-    binary: Path = Path()
+    binary: Path = BINARY
     directory: Path = Path()
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -53,7 +39,8 @@ class AgentProcess(FakeDriver):
     def boot(self, key: str) -> None:
         self.socket.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [str(self.binary)],
+            # A claim sets the host name where it may: not that of this machine.
+            ["unshare", "--uts", str(self.binary)],
             cwd=self.directory,
             env={
                 "ALCOVE_LISTEN": f"unix:{self.socket}",

@@ -5,7 +5,7 @@ import pytest
 
 from alcove.store.db import Database
 from tests.conftest import MovedClock
-from tests.core.agent_process import AgentProcess, build
+from tests.core.agent_process import AgentProcess
 from tests.core.world import World, open_world
 
 
@@ -15,17 +15,10 @@ async def world(db: Database, clock: MovedClock) -> AsyncGenerator[World]:
         yield world
 
 
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("agent"))
-
-
 @pytest.fixture
-async def inhabited(
-    file_url: str, clock: MovedClock, agent_binary: Path, tmp_path: Path
-) -> AsyncGenerator[World]:
+async def inhabited(file_url: str, clock: MovedClock, tmp_path: Path) -> AsyncGenerator[World]:
     """A world whose first workspace has the real agent."""
-    driver = AgentProcess(binary=agent_binary, directory=tmp_path)
+    driver = AgentProcess(directory=tmp_path)
     db = Database(file_url)
     try:
         async with open_world(db, clock, driver=driver) as world:

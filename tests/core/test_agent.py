@@ -20,8 +20,8 @@ REACH = Reach(ID, Handle("fake", 1, ""), "boot-1")
 
 
 @pytest.fixture
-async def driver(agent_binary: Path, tmp_path: Path) -> AsyncGenerator[AgentProcess]:
-    driver = AgentProcess(binary=agent_binary, directory=tmp_path)
+async def driver(tmp_path: Path) -> AsyncGenerator[AgentProcess]:
+    driver = AgentProcess(directory=tmp_path)
     driver.boot(KEY)
     await driver.answering()
     yield driver
