@@ -87,7 +87,7 @@ async def test_an_agent_fixes_a_bug_through_mcp_only(
     assert "Strip" in git(bare, "log", "-1", "--format=%s", "fix")
     # A process that was killed is there until its parent has taken note of it.
     with anyio.move_on_after(15):
-        while leftovers.of_workspaces(installation, [agent.sandbox]):
+        while leftovers.of_workspaces(installation, [agent.sandbox]):  # noqa: ASYNC110 - no event
             await anyio.sleep(0.2)
     assert leftovers.of_workspaces(installation, [agent.sandbox]) == []
 
