@@ -30,6 +30,8 @@ WAIT_MAX_S: Final = 60
 GRACE_MAX_S: Final = 60
 _PREFIX: Final = "background:"
 _NO_SUCH: Final = 44
+_LINE_AT: Final = 4
+"""Where the line stands among the arguments of the shell that runs `_RUN`."""
 _DIRECTORY: Final = 'd="${XDG_STATE_HOME:-$HOME/.local/state}/alcove/background"\n'
 _RUN: Final = (
     _DIRECTORY
@@ -241,7 +243,7 @@ async def _running(core: Core, reach: Reach) -> list[Running]:
             Running(
                 tag=str(said["tag"]).removeprefix(_PREFIX),
                 pid=int(said["pid"]),
-                command=str(said["config"]["args"][-1]),
+                command=str(said["config"]["args"][_LINE_AT]),
             )
             for said in found
             if str(said.get("tag", "")).startswith(_PREFIX)
