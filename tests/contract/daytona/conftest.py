@@ -51,7 +51,7 @@ class Place:
         return self.api.world.driver.directory
 
     def http(self, token: str | None = None) -> httpx.AsyncClient:
-        head = {"authorization": f"Bearer {token or self.token}"}
+        head = {"authorization": f"Bearer {self.token if token is None else token}"}
         return httpx.AsyncClient(base_url=self.url, headers=head, timeout=30)
 
     async def run(self, *command: str | Path, **more: str) -> str:
