@@ -1,6 +1,8 @@
 """Workspaces in a kernel of their own: the tier `gvisor`, with the real runsc."""
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +46,18 @@ async def test_nothing_is_left_of_it(installation: Installation) -> None:
     box = await installation.create(a_spec(isolation=Isolation.GVISOR))
     await box.destroy()
     assert box.id not in {o.workspace for o in await installation.driver.inventory()}
+
+
+async def test_none_of_its_processes_is_left_unasked(installation: Installation) -> None:
+    box = await installation.create(a_spec(isolation=Isolation.GVISOR))
+    await box.destroy()
+    assert [group for group in _control_groups() if box.id in group] == []
+
+
+def _control_groups() -> list[str]:
+    """Of all processes, also of those that ended and wait to be asked how."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(OSError):
+            found.append(path.read_text())
+    return found

@@ -20,6 +20,7 @@ from alcove.host.bundle import NETWORK_NOTE
 from alcove.host.cgroups import Cgroups
 from alcove.host.doors import Doors, new_proof
 from alcove.host.runtime.execute import CALL_TIMEOUT_S, PATH, execute, last_error
+from alcove.host.runtime.process import reap
 from alcove.host.syscalls import unmount
 from alcove.model.errors import DriverError, Unsupported
 from alcove.model.workspace import Isolation, NetworkMode, Resources, WorkspaceId
@@ -131,6 +132,7 @@ class Runsc:
         self._doors.close(workspace)
         if self.knows(workspace):
             self._call(workspace, ["delete", "--force", workspace])
+            reap(workspace)  # the sentry was asked how it ended; nobody asks its helpers
 
     def tear_down(self) -> None:
         """Let go of the empty network namespace that runsc keeps for its helpers, which is
