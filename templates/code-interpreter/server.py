@@ -69,8 +69,11 @@ class Context:
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
 
     async def start(self):
-        prepared = f"--IPKernelApp.exec_files={json.dumps([str(HERE / 'kernel.py')])}"
-        await self.manager.start_kernel(cwd=self.cwd, extra_arguments=[prepared])
+        arguments = [
+            f"--IPKernelApp.exec_files={json.dumps([str(HERE / 'kernel.py')])}",
+            "--InteractiveShell.colors=NoColor",  # tracebacks are read by programs
+        ]
+        await self.manager.start_kernel(cwd=self.cwd, extra_arguments=arguments)
         await self.connect()
 
     async def connect(self):
