@@ -70,7 +70,7 @@ async def test_memory_is_not_cut_below_what_is_used(installation: Installation) 
         "setsid python3 -c \"b=bytearray(100<<20); open('/tmp/up','w'); import time;"
         ' time.sleep(600)" >/dev/null 2>&1 & while [ ! -e /tmp/up ]; do sleep 0.01; done'
     )
-    with pytest.raises(DriverError, match="memory_mib: .* uses 1.. MiB now") as raised:
+    with pytest.raises(DriverError, match=r"memory_mib: .* uses 1.. MiB now") as raised:
         await _adopt(box, resources=Resources(1000, 64, 128, 128))
     assert not raised.value.retry
     assert installation.cgroups().limits(box.id).memory_bytes == 256 << 20
