@@ -12,7 +12,8 @@ FIELDS = {
     *("id", "name", "owner", "kind", "template", "template_version", "phase", "desired"),
     *("reason", "health", "isolation", "parameters", "labels", "repo", "branch", "ephemeral"),
     *("created_at", "started_at", "last_used_at", "expires_at", "stop_at", "node", "ports"),
-    *("urls", "usage", "started", "generation"),
+    *("urls", "usage", "on_expiry", "auto_resume", "started", "started_why"),
+    *("generation",),
 }
 
 

@@ -33,7 +33,10 @@ def workspace_document(**changes: object) -> dict[str, Any]:
         "ports": [],
         "urls": {},
         "usage": None,
+        "on_expiry": "delete",
+        "auto_resume": False,
         "started": None,
+        "started_why": "",
         "generation": 1,
         **changes,
     }

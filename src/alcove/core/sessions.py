@@ -10,7 +10,7 @@ The shell reads the ids of commands, one a line, and says `begin ID` and `end ID
 import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import urlencode
@@ -223,9 +223,11 @@ async def _live(core: Core, at: _At, place: str, command: str, send: Send) -> di
         async with core.agents.exec(at.reach, call) as frames:
             async for kind, payload in frames:
                 if kind in sent:
-                    # Counted before it is given away: nobody gets a piece twice.
+                    # Given away as a whole or not at all: no piece is lost or doubled when the
+                    # command ends at this moment. A reader that goes away ends it too.
+                    with anyio.CancelScope(shield=True), suppress(anyio.BrokenResourceError):
+                        await send((kind, payload))
                     sent[kind] += len(payload)
-                    await send((kind, payload))
 
     async with anyio.create_task_group() as tasks:
         try:

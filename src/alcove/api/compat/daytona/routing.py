@@ -36,7 +36,7 @@ class Route(APIRoute):
 
 
 def router(prefix: str) -> APIRouter:
-    return APIRouter(prefix=prefix, route_class=Route)
+    return APIRouter(prefix=prefix, route_class=Route, include_in_schema=False)
 
 
 def base_url(connection: HTTPConnection) -> str:
