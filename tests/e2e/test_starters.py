@@ -29,8 +29,8 @@ WORK = {
         plt.bar(["a"], [3]); plt.show()
         pd.DataFrame({"n": [6 * 7]})'
         jq -n --arg code "$code" '{$code}' | curl -fsS -d @- http://127.0.0.1:49999/execute > lines
-        jq -e 'select(.chart.type == "bar" and .png != null)' lines >/dev/null
-        jq -e 'select(.is_main_result and .data.n == [42])' lines >/dev/null
+        jq -es 'any(.chart.type == "bar" and .png != null)' lines
+        jq -es 'any(.is_main_result and .data.n == [42])' lines
         echo done-with-code-interpreter
     """,
     "go": """
