@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from alcove.cli import (
+    bench,
     completion,
     cp,
     events,
@@ -69,6 +70,7 @@ for command, name, panel in (
     (login.logout, "logout", _SERVER),
     (login.status, "status", _SERVER),
     (mcp.mcp, "mcp", _SERVER),
+    (bench.bench, "bench", _SERVER),
     (machine.up, "up", _SERVER),
     (machine.down, "down", _SERVER),
     (machine.doctor, "doctor", _SERVER),
