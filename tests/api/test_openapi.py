@@ -79,7 +79,7 @@ def test_no_two_routes_share_a_name() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_the_app_keeps_to_its_document(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a fixed seed, so that a failure can be had again."""
     # The clock stands still, and every operation is tried without a credential.
