@@ -4,6 +4,7 @@ Made by the same `up` and `down` as any other; only its names, port and director
 directory is kept between runs, so that images are built once.
 """
 
+import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ def running(
     layout = Layout(data_dir)
     data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     layout.config.write_text(defaults.as_toml({**_settings(name, http), **more}))
-    if up.run(data_dir=data_dir) != 0:
+    with _sign_in_kept(data_dir / "cli"):
+        status = up.run(data_dir=data_dir)
+    if status != 0:
         raise RuntimeError(f"the installation below {data_dir} does not come up")
     try:
         answer = admin.ask(layout, "/token", {"name": "demo"})
@@ -45,6 +48,19 @@ def running(
     finally:
         if down.run(data_dir=data_dir) != 0:
             raise RuntimeError(f"the installation below {data_dir} does not go down")
+
+
+@contextmanager
+def _sign_in_kept(directory: Path) -> Generator[None]:
+    """The command line of whoever runs this goes on speaking to their own server."""
+    before = dict(os.environ)  # noqa: TID251 - what `up` takes from the caller
+    os.environ.pop("SUDO_USER", None)  # noqa: TID251
+    os.environ["XDG_CONFIG_HOME"] = str(directory)  # noqa: TID251
+    try:
+        yield
+    finally:
+        os.environ.clear()  # noqa: TID251
+        os.environ.update(before)  # noqa: TID251
 
 
 def _settings(name: str, http: str) -> Mapping[str, object]:

@@ -153,3 +153,11 @@ def test_what_is_no_server_is_refused(url: str) -> None:
 def test_a_token_that_does_not_fit_into_a_header_is_refused(token: str) -> None:
     with pytest.raises(Unauthenticated, match="copy it again"):
         resolve(HERE, token)
+
+
+def test_a_server_that_is_known_can_be_made_the_current_one(config: Credentials) -> None:
+    config.store(HERE, "t1")
+    config.store(THERE, "t2")
+    config.make_current(HERE)
+    config.make_current("https://unknown.example.com")
+    assert (resolve().url, resolve().token) == (HERE, "t1")

@@ -59,6 +59,8 @@ def _signed_in(layout: Layout, url: str) -> str:
     if token is not None:
         with Alcove(url, token) as api:
             if api.server.accepts_token():
+                # Commands speak to the server that was brought up last.
+                credentials.make_current(url)
                 return token
     answer = admin.ask(layout, "/token", {"name": f"cli of {user} on this machine"})
     credentials.store(url, answer["token"])

@@ -53,6 +53,13 @@ class Credentials:
         entry = {"token": token, "user": user}
         self._write(_Stored(current=url, servers={**stored.servers, url: entry}))
 
+    def make_current(self, url: str) -> None:
+        """Have commands speak to this server; nothing happens without a token for it."""
+        stored = self._read()
+        url = normal_url(url)
+        if url in stored.servers and stored.current != url:
+            self._write(_Stored(current=url, servers=stored.servers))
+
     def forget(self, url: str) -> bool:
         """Drop the token of a server; False when there was none."""
         stored = self._read()
