@@ -1,5 +1,6 @@
 """Workspaces in a kernel of their own: the tier `gvisor`, with the real runsc."""
 
+import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
@@ -52,6 +53,17 @@ async def test_none_of_its_processes_is_left_unasked(installation: Installation)
     box = await installation.create(a_spec(isolation=Isolation.GVISOR))
     await box.destroy()
     assert [group for group in _control_groups() if box.id in group] == []
+
+
+async def test_the_namespace_of_its_helpers_is_let_go_however_often_it_is_mounted(
+    installation: Installation, box: Running
+) -> None:
+    """Two workspaces that start first at the same moment mount it twice."""
+    kept = installation.data_dir / "host/runsc/null-netns"
+    subprocess.run(["mount", "--bind", "/proc/self/ns/net", kept], check=True)
+    installation.end()
+    assert installation.tear_down().returncode == 0
+    assert not kept.exists()
 
 
 def _control_groups() -> list[str]:

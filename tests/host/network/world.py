@@ -218,6 +218,7 @@ def workspace_id(slot: int) -> WorkspaceId:
 def make(directory: Path) -> World:
     """The host with an uplink, and an Internet behind it that has every address."""
     host, internet = Namespace(), Namespace()
+    host.run("sysctl -qw net.ipv4.ip_forward=0")  # a new namespace is a router when the machine is
     host.run("ip link add uplink type veth peer name outer")
     host.run(f"ip link set outer netns {internet.pid}")
     host.run(f"ip addr add {UPLINK}/24 dev uplink")

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -136,12 +135,12 @@ class Runsc:
 
     def tear_down(self) -> None:
         """Let go of the empty network namespace that runsc keeps for its helpers, which is
-        mounted in its state. Raises OSError."""
+        mounted in its state: more than once when two workspaces were the first at the same
+        moment. Raises OSError."""
         kept = self._state / "null-netns"
-        if kept.exists():
-            with suppress(FileNotFoundError):
-                unmount(kept)
-                kept.unlink()
+        while os.path.ismount(kept):  # of a file, which `Path.is_mount` never calls one
+            unmount(kept)
+        kept.unlink(missing_ok=True)
 
     def proof(self, workspace: WorkspaceId) -> str:
         """What the agent of that workspace shows on each connection. Raises DriverError."""
