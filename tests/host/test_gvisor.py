@@ -1,10 +1,10 @@
 """Workspaces in a kernel of their own: the tier `gvisor`, with the real runsc."""
 
-import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 
 from alcove.model.workspace import Isolation, RootMode
@@ -60,9 +60,11 @@ async def test_the_namespace_of_its_helpers_is_let_go_however_often_it_is_mounte
 ) -> None:
     """Two workspaces that start first at the same moment mount it twice."""
     kept = installation.data_dir / "host/runsc/null-netns"
-    subprocess.run(["mount", "--bind", "/proc/self/ns/net", kept], check=True)
+    await anyio.run_process(["mount", "--bind", "/proc/self/ns/net", str(kept)])
     installation.end()
-    assert installation.tear_down().returncode == 0
+    done = installation.tear_down()
+    installation.up()
+    assert done.returncode == 0
     assert not kept.exists()
 
 
