@@ -1,8 +1,9 @@
 # `make` alone explains itself. Everything runs from a checkout on Debian or Ubuntu.
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-quick lint format demo bench agent setup clean
+.PHONY: help up down status test test-quick lint format demo bench agent frontend setup clean
 SHELL := /bin/bash
 VENV := .venv/bin
+FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -print 2>/dev/null)
 AGENT_SOURCES := $(shell find agent -name '*.go' -not -name '*_test.go' 2>/dev/null) agent/go.mod
 
 help: ## Show this
@@ -19,13 +20,13 @@ down: ## Stop the server and every workspace; data is kept
 status: ## Say what is running
 	@$(VENV)/alcove status
 
-test: setup agent .tools/runsc ## Set up everything and run all tests (as root: also those with real workspaces)
+test: setup agent frontend .tools/runsc ## Set up everything and run all tests (as root: also those with real workspaces)
 	@tools/test
 
-test-quick: setup agent ## The tests that need neither root nor PostgreSQL
+test-quick: setup agent frontend ## The tests that need neither root nor PostgreSQL
 	@$(VENV)/pytest -m "not root and not postgres and not slow" -n 2
 
-lint: setup ## Check style, types, layers and the Go code
+lint: setup frontend ## Check style, types, layers and the Go code
 	@tools/lint
 
 format: setup ## Rewrite the code in the project's style
@@ -34,13 +35,18 @@ format: setup ## Rewrite the code in the project's style
 demo: up ## Take a real project through a workspace: clone, install, test, push, delete
 	@tools/as-root $(VENV)/python -m demo
 
-bench: setup agent .tools/runsc ## Measure, beside the floor in the same run; writes bench/results/
+bench: setup agent frontend .tools/runsc ## Measure, beside the floor in the same run; writes bench/results/
 	@tools/as-root $(VENV)/python -m bench
 
 agent: src/alcove/bin/alcove-agent ## Build the program that runs inside workspaces
 
 src/alcove/bin/alcove-agent: $(AGENT_SOURCES) | .tools/ready
 	@tools/with-go $(VENV)/python hatch_build.py dev
+
+frontend: src/alcove/web/built/app.js ## Bundle the programs that run in a browser
+
+src/alcove/web/built/app.js: $(FRONTEND_SOURCES) | .tools/ready
+	@tools/with-node $(VENV)/python hatch_build.py frontend
 
 # Of gVisor, for the tests of that isolation tier; `make up` builds its own where this is missing.
 .tools/runsc: tools/runsc/go.mod tools/runsc/go.sum | .tools/ready
@@ -52,4 +58,4 @@ setup: .tools/ready
 	@tools/bootstrap
 
 clean: ## Remove what the build made; the server's data stays
-	@rm -rf .venv .tools src/alcove/bin dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .tools src/alcove/bin src/alcove/web/built frontend/node_modules dist .pytest_cache .ruff_cache .hypothesis

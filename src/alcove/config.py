@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from alcove.model.errors import FieldError, Invalid
+from alcove.model.recording import RecordingPolicy
 from alcove.model.units import parse_duration
 from alcove.model.workspace import Isolation
 
@@ -26,6 +27,8 @@ class Settings:
     database_url: str = ""
     """Empty: SQLite at `data_dir/server/alcove.db`."""
     http_address: str = "127.0.0.1:7080"
+    ssh_address: str = "127.0.0.1:7022"
+    """Where the SSH gateway listens; empty: it does not."""
     external_url: str = ""
     """How people reach the server, when it is not `http_address`."""
     trusted_proxies: tuple[str, ...] = ()
@@ -66,6 +69,10 @@ class Settings:
     """What E2B's clients call a template, and which of ours that is."""
     daytona_snapshot: str = "ai-agent-sandbox"
     """The template of a sandbox for which Daytona's clients name no snapshot."""
+    recording: str = "try"
+    """Of terminals: off, try or require; see `model/recording.py`."""
+    recording_ttl: str = "30d"
+    """How long a recording is kept; empty: for ever."""
     trusted_networks: tuple[str, ...] = ()
     """Networks that workspaces in mode `open` may reach although they are not public."""
     ca_bundle: str = ""
@@ -186,11 +193,15 @@ def _meanings(settings: Settings) -> list[FieldError]:
     if settings.isolation_min not in [one.value for one in Isolation]:
         said = f"{settings.isolation_min!r} is not one of {', '.join(Isolation)}"
         faults.append(FieldError("isolation_min", said))
-    if settings.snapshot_ttl:
+    if settings.recording not in [one.value for one in RecordingPolicy]:
+        said = f"{settings.recording!r} is not one of {', '.join(RecordingPolicy)}"
+        faults.append(FieldError("recording", said))
+    for name in ("snapshot_ttl", "recording_ttl"):
         try:
-            parse_duration(settings.snapshot_ttl)
+            if text := getattr(settings, name):
+                parse_duration(text)
         except ValueError as error:
-            faults.append(FieldError("snapshot_ttl", str(error)))
+            faults.append(FieldError(name, str(error)))
     return faults
 
 

@@ -17,10 +17,10 @@ from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.listing import ports_of, shown
 from alcove.api.routing import router
 from alcove.api.sockets import carry, guarded
-from alcove.api.streaming import still_allowed
 from alcove.core import access, identity, ports
 from alcove.core.agent import Reach
 from alcove.core.app import Core
+from alcove.core.standing import still_allowed
 from alcove.drivers.base import ByteStream
 from alcove.http.access import needs
 from alcove.http.body import body

@@ -14,10 +14,11 @@ from alcove.api.arguments import CoreOf, Wait, WorkspaceRef
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.routing import router
 from alcove.api.sockets import carry, frames_in, frames_out, guarded
-from alcove.api.streaming import EVENT_STREAM, Streaming, Writer, closing, still_allowed
+from alcove.api.streaming import EVENT_STREAM, Streaming, Writer, closing
 from alcove.core import access, background, watches
 from alcove.core.agent import Reach
 from alcove.core.background import Look
+from alcove.core.standing import still_allowed
 from alcove.http.access import needs
 from alcove.http.body import body
 from alcove.model.access import Actor, Permission

@@ -18,11 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.execs import exit_of
 from alcove.api.routing import router
-from alcove.api.streaming import still_allowed
 from alcove.core import execs, terminals
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.agent import Frame as AgentFrame
 from alcove.core.app import Core
+from alcove.core.standing import still_allowed
 from alcove.core.waking import entered
 from alcove.http.access import needs
 from alcove.http.body import parse

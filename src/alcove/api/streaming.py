@@ -14,16 +14,13 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from alcove.core import identity
 from alcove.core.app import Core
-from alcove.core.gate import CACHE_S, REVOKED_WITHIN_S
+from alcove.core.standing import still_allowed
 from alcove.http.context import context_of
 from alcove.http.problem import describe
 from alcove.model.access import Actor
-from alcove.model.errors import AlcoveError, Unavailable
+from alcove.model.errors import AlcoveError
 
-RECHECK_S: Final = 0.2
-assert RECHECK_S + CACHE_S <= REVOKED_WITHIN_S
 BEAT_S: Final = 15.0
 EVENT_STREAM: Final = "text/event-stream"
 _ItemT = TypeVar("_ItemT")
@@ -160,19 +157,6 @@ async def closing(source: AsyncIterator[_ItemT]) -> AsyncGenerator[AsyncIterator
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()
-
-
-async def still_allowed(core: Core, actor: Actor) -> None:
-    """Returns never. Raises Unauthenticated once the caller's credential is no longer good, and
-    Unavailable when the server is about to end; a database that is away is no reason."""
-    while True:
-        await anyio.sleep(RECHECK_S)
-        if core.gate.closing:
-            raise Unavailable("the server is being restarted; connect again")
-        try:
-            await identity.recheck(core, actor)
-        except Unavailable:
-            continue
 
 
 def wants_events(connection: HTTPConnection) -> bool:

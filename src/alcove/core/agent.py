@@ -32,6 +32,7 @@ from alcove.model.errors import (
     Unavailable,
     Unsupported,
 )
+from alcove.model.recording import SessionKind
 from alcove.model.workspace import Handle, Phase, Workspace, WorkspaceId
 
 IDLE_MAX: Final = 8
@@ -91,6 +92,7 @@ class Call:
     """Columns and rows."""
     tag: str | None = None
     detach: bool = False
+    kind: SessionKind = SessionKind.EXEC
     shown: Sequence[str] = ()
     """What events tell instead of the command, where that is wrapped in a script of ours."""
 

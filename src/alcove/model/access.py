@@ -26,6 +26,8 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     POOL_READ = "pool:read"
     POOL_WRITE = "pool:write"
+    RECORDING_READ = "recording:read"
+    """Replay what was done in a terminal, or search it; each reading is an event."""
     SERVER_OPERATE = "server:operate"
     SERVER_READ = "server:read"
     SNAPSHOT_READ = "snapshot:read"
@@ -40,6 +42,10 @@ class Permission(StrEnum):
     WORKSPACE_DELETE = "workspace:delete"
     WORKSPACE_EXEC = "workspace:exec"
     WORKSPACE_FILES = "workspace:files"
+    WORKSPACE_FORWARD = "workspace:forward"
+    """Reach its ports and sockets through SSH: `ssh -L`, `-D` and `-J`."""
+    WORKSPACE_LISTEN = "workspace:listen"
+    """Let it reach the caller's: `ssh -R`, and the forwarded SSH agent."""
     WORKSPACE_READ = "workspace:read"
     WORKSPACE_UPDATE = "workspace:update"
 
@@ -47,6 +53,7 @@ class Permission(StrEnum):
 P = Permission
 _MEMBER_OWN: Final = frozenset(
     {
+        P.RECORDING_READ,
         P.SNAPSHOT_READ,
         P.SNAPSHOT_WRITE,
         P.TOKEN_MANAGE,
@@ -54,12 +61,19 @@ _MEMBER_OWN: Final = frozenset(
         P.WORKSPACE_DELETE,
         P.WORKSPACE_EXEC,
         P.WORKSPACE_FILES,
+        P.WORKSPACE_FORWARD,
+        P.WORKSPACE_LISTEN,
         P.WORKSPACE_READ,
         P.WORKSPACE_UPDATE,
     }
 )
 _MEMBER_ANY: Final = frozenset({P.POOL_READ, P.SERVER_READ, P.TEMPLATE_READ, P.USER_READ})
-_AUDITOR_ANY: Final = _MEMBER_ANY | {P.AUDIT_READ, P.SNAPSHOT_READ, P.WORKSPACE_READ}
+_AUDITOR_ANY: Final = _MEMBER_ANY | {
+    P.AUDIT_READ,
+    P.RECORDING_READ,
+    P.SNAPSHOT_READ,
+    P.WORKSPACE_READ,
+}
 _ALL: Final = frozenset(Permission)
 
 OWN: Final[dict[Role, frozenset[Permission]]] = {

@@ -8,8 +8,14 @@ from typing import Final
 
 import alcove
 
-_SOURCES: Final = ("src", "agent", "templates")
-_FILES: Final = ("pyproject.toml", "uv.lock", "hatch_build.py")
+_SOURCES: Final = ("src", "agent", "frontend/src", "templates")
+_FILES: Final = (
+    "pyproject.toml",
+    "uv.lock",
+    "hatch_build.py",
+    "frontend/build.mjs",
+    "frontend/package-lock.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def source_digest(root: Path) -> str:
 
 
 def _counts(path: Path) -> bool:
-    return "__pycache__" not in path.parts and path.parent.name != "bin"
+    return "__pycache__" not in path.parts and path.parent.name not in {"bin", "built"}
 
 
 def home_of(user: str) -> Path:

@@ -4,7 +4,6 @@ Templates and the style sheet are read when the program starts, not when they ar
 then the server may no longer be allowed to read its own code.
 """
 
-import hashlib
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from http import HTTPStatus
@@ -25,11 +24,10 @@ from alcove.http.context import context_of
 from alcove.http.problem import HttpError, describe
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError, Unauthenticated
+from alcove.web import assets
 
 _HERE: Final = Path(__file__).parent
 _VIEWS: Final = {path.name: path.read_text() for path in (_HERE / "views").glob("*.html")}
-STYLE: Final = (_HERE / "assets/alcove.css").read_bytes()
-STYLE_PATH: Final = f"/assets/alcove-{hashlib.sha256(STYLE).hexdigest()[:12]}.css"
 
 
 async def _core(connection: HTTPConnection) -> Core:
@@ -104,7 +102,7 @@ def _make_environment() -> Environment:
     environment = Environment(
         loader=DictLoader(_VIEWS), autoescape=True, undefined=StrictUndefined, auto_reload=False
     )
-    environment.globals["style_path"] = STYLE_PATH  # pyright: ignore[reportArgumentType]
+    environment.globals["asset"] = assets.path_of  # pyright: ignore[reportArgumentType]
     environment.globals["user"] = ""  # pyright: ignore[reportArgumentType]
     environment.filters["ago"] = _ago  # pyright: ignore[reportArgumentType]
     for name in _VIEWS:

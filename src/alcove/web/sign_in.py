@@ -1,4 +1,4 @@
-"""Signing in by password or by link, and out; and the style sheet."""
+"""Signing in by password or by link, and out; and what pages load."""
 
 from typing import Annotated
 
@@ -13,7 +13,8 @@ from alcove.http.body import read_form
 from alcove.http.context import context_of
 from alcove.model.access import Actor
 from alcove.model.errors import Denied, Unauthenticated
-from alcove.web.pages import STYLE, STYLE_PATH, CoreOf, render, router, see
+from alcove.web import assets
+from alcove.web.pages import CoreOf, render, router, see
 
 routes = router()
 Text = Annotated[str, Query(max_length=512)]
@@ -77,10 +78,9 @@ async def sign_out(
     return response
 
 
-@routes.get(STYLE_PATH)
-async def style() -> Response:
-    headers = {"cache-control": "public, max-age=31536000, immutable"}
-    return Response(STYLE, media_type="text/css", headers=headers)
+@routes.get("/assets/{file}")
+async def asset(request: Request) -> Response:
+    return assets.answer(request)
 
 
 def local(path: str) -> str:

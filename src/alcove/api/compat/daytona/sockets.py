@@ -7,8 +7,8 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alcove.api.compat.daytona.errors import Refused, refuse_socket
-from alcove.api.streaming import still_allowed
 from alcove.core.app import Core
+from alcove.core.standing import still_allowed
 from alcove.http.problem import HttpError
 from alcove.model.access import Actor
 from alcove.model.errors import AlcoveError

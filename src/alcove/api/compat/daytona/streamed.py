@@ -8,9 +8,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from alcove.api.compat.daytona.errors import response_for
-from alcove.api.streaming import Fill, Writer, still_allowed
+from alcove.api.streaming import Fill, Writer
 from alcove.core.app import Core
 from alcove.core.file_links import CREDENTIAL
+from alcove.core.standing import still_allowed
 from alcove.model.access import Actor
 
 

@@ -1,0 +1,3 @@
+// Small charts of what a workspace uses.
+import "uplot/dist/uPlot.min.css";
+export {};

@@ -1,0 +1,3 @@
+// Replays a recording.
+import "asciinema-player/dist/bundle/asciinema-player.css";
+export {};

@@ -1,0 +1,3 @@
+// The web terminal.
+import "@xterm/xterm/css/xterm.css";
+export {};
