@@ -17,6 +17,7 @@ import anyio
 
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Unavailable
@@ -104,7 +105,14 @@ async def process(core: Core, actor: Actor, ref: str, call: Call) -> AsyncGenera
         telling = _Telling(core, actor, workspace, call)
         live.watch(telling.see)
         try:
-            yield live
+            if call.terminal is None:
+                yield live
+                return
+            title = " ".join(told(call.shown or call.command))
+            async with recorded(
+                core, actor, workspace, live, kind=call.kind, title=title, size=call.terminal
+            ) as watched:
+                yield watched
         finally:
             await telling.end()
 

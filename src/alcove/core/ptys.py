@@ -12,11 +12,13 @@ from typing import Final
 from alcove.core import tagged
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.recordings import recorded
 from alcove.core.terminals import SHELL
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound
 from alcove.model.event import EventKind, NewEvent
+from alcove.model.recording import SessionKind
 from alcove.model.workspace import Workspace
 
 ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -70,7 +72,11 @@ async def connect(core: Core, actor: Actor, ref: str, id: str) -> AsyncGenerator
     workspace, reach = await _at(core, actor, ref, id)
     async with tagged.attached(core, reach, TAG + id, replay=True) as process:
         await core.journal.record(_opened(core, actor, workspace, id))
-        yield process
+        size = await _size_of(core, reach, id)
+        async with recorded(
+            core, actor, workspace, process, kind=SessionKind.TERMINAL, title=id, size=size
+        ) as watched:
+            yield watched
 
 
 async def find(core: Core, actor: Actor, ref: str) -> Sequence[Pty]:
@@ -118,6 +124,14 @@ async def _at(core: Core, actor: Actor, ref: str, id: str) -> tuple[Workspace, R
     workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
     core.journal.used(workspace.id, core.clock())
     return workspace, Reach.of(workspace)
+
+
+async def _size_of(core: Core, reach: Reach, id: str) -> tuple[int, int]:
+    """Columns and rows; what is usual when it has ended meanwhile."""
+    for found in await _found(core, reach, TAG + id):
+        if found.id == id and found.columns and found.rows:
+            return found.columns, found.rows
+    return 80, 24
 
 
 async def _found(core: Core, reach: Reach, prefix: str) -> Sequence[Pty]:

@@ -9,15 +9,17 @@ import base64
 import json
 import re
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.app import Core
+from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound
 from alcove.model.event import EventKind, NewEvent
+from alcove.model.recording import SessionKind
 from alcove.model.workspace import Workspace
 
 SESSION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -44,16 +46,22 @@ async def open_terminal(
     await core.journal.record(_opened(core, actor, workspace, session))
     core.journal.used(workspace.id, core.clock())
     try:
-        async with _attached(core, reach, tag) as process:
-            yield process
+        async with (
+            _attached(core, reach, tag) as process,
+            _recorded(core, actor, workspace, process, session, size) as watched,
+        ):
+            yield watched
             return
     except _NoSuchSession:
         pass
     call = Call(
         command=command, env={"TERM": "xterm-256color"}, terminal=size, tag=tag, detach=True
     )
-    async with core.agents.process(reach, call) as process:
-        yield process
+    async with (
+        core.agents.process(reach, call) as process,
+        _recorded(core, actor, workspace, process, session, size) as watched,
+    ):
+        yield watched
 
 
 class _NoSuchSession(Exception):
@@ -73,6 +81,18 @@ async def _attached(core: Core, reach: Reach, tag: str) -> AsyncGenerator[Proces
         yield Process(stream)
     finally:
         await opened.__aexit__(None, None, None)
+
+
+def _recorded(
+    core: Core,
+    actor: Actor,
+    workspace: Workspace,
+    process: Process,
+    session: str,
+    size: tuple[int, int],
+) -> AbstractAsyncContextManager[Process]:
+    kind = SessionKind.TERMINAL
+    return recorded(core, actor, workspace, process, kind=kind, title=session, size=size)
 
 
 def _opened(core: Core, actor: Actor, workspace: Workspace, session: str) -> NewEvent:
