@@ -8,7 +8,7 @@ import pytest
 
 from alcove.model.errors import DriverError, Unsupported
 from alcove.model.image import DebianImage
-from alcove.model.workspace import NetworkMode, Observed, Resources, RootMode, Spec
+from alcove.model.workspace import Isolation, NetworkMode, Observed, Resources, RootMode, Spec
 from tests.host.installation import Installation, Running, a_spec
 
 pytestmark = pytest.mark.root
@@ -35,6 +35,26 @@ async def test_it_has_the_new_name_everywhere(installation: Installation, root: 
     assert (await box.run(_NAMES)).stdout == f"{name}\n{name}\n127.0.1.1 {name}\n"
     await _adopt(box, hostname="x")
     assert (await box.run(_NAMES)).stdout == "x\nx\n127.0.1.1 x\n"
+    await box.destroy()
+
+
+@pytest.mark.parametrize("root", list(RootMode))
+async def test_under_gvisor_its_agent_gives_it_the_new_name(
+    installation: Installation, root: RootMode
+) -> None:
+    box = await installation.create(a_spec(root, isolation=Isolation.GVISOR))
+    spec = await _adopt(box, hostname="claimed")
+    told = {"env": {}, "user": spec.user, "hostname": spec.hostname}
+    await installation.agents.init(box.reach, told)
+    assert (await box.run(_NAMES)).stdout == "claimed\nclaimed\n127.0.1.1 claimed\n"
+    await box.destroy()
+
+
+async def test_under_gvisor_only_the_agent_may_rename(installation: Installation) -> None:
+    box = await installation.create(a_spec(RootMode.CONTAINED, isolation=Isolation.GVISOR))
+    tried = await box.run("hostname other", user="root")
+    assert tried.exit_code != 0
+    assert "must be root" in tried.stderr or "not permitted" in tried.stderr
     await box.destroy()
 
 

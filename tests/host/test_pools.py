@@ -37,6 +37,13 @@ def pooled_installation(agent_binary: Path, essential_root: Path) -> Generator[I
     made.remove()
 
 
+SENTRIES = (
+    POOLED.replace("name: pooled", "name: sentries")
+    .replace("isolation: container", "isolation: gvisor")
+    .replace("size: 8", "size: 3")
+)
+
+
 @pytest.fixture(scope="module")
 def server(pooled_installation: Installation) -> Generator[ServerProcess]:
     made = ServerProcess(pooled_installation).up()
@@ -84,6 +91,44 @@ def test_a_claimed_workspace_is_what_was_asked_for(filled: ServerProcess) -> Non
     assert held.memory_bytes == 512 << 20
     assert held.pids is not None
     assert held.pids < 300
+
+
+def test_a_claim_under_gvisor_is_what_was_asked_for_too(filled: ServerProcess) -> None:
+    filled.push(SENTRIES)
+    filled.await_pool("sentries", ready=3)
+    made = filled.call(
+        "POST",
+        "/workspaces?wait=60s",
+        {"template": "sentries", "name": "kernel", "env": {"TASK": "fix it"}, "ttl": "1h",
+         "resources": {"memory": "512Mi"}, "files": {"~/task.txt": "the task"}},
+    )  # fmt: skip
+    assert (made["started"], made["phase"], made["isolation"]) == ("pool", "running", "gvisor")
+    said = _sh(filled, made["id"], "echo $TASK; hostname; cat ~/task.txt; ls -d /proc/gvisor")
+    assert said.split("\n")[:2] == ["fix it", "kernel"]
+    assert "the task" in said
+    filled.call("PUT", "/pools/sentries", {"size": 0})
+
+
+def test_a_host_process_killed_in_the_middle_of_claims_loses_nothing(
+    filled: ServerProcess,
+) -> None:
+    """Each that was answered runs as it was asked for, whatever its limits had come to."""
+    installation = filled.installation
+
+    def claim(number: int) -> Any:
+        return _create(filled, name=f"k{number}", resources={"memory": "320Mi"})
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(claim, number) for number in range(6)]
+        time.sleep(0.02)
+        installation.kill()
+        installation.up()
+        made = [answer.result() for answer in answers]
+    assert [one["phase"] for one in made] == ["running"] * 6
+    for one in made:
+        assert _sh(filled, one["id"], "hostname") == one["name"] + "\n"
+        limits = installation.cgroups().limits(WorkspaceId(one["id"]))
+        assert limits.memory_bytes == 320 << 20
 
 
 def test_nobody_sees_what_another_one_left(filled: ServerProcess) -> None:

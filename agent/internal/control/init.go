@@ -114,7 +114,7 @@ func (i *Init) apply(c *claim) error {
 	}
 	i.SetToken(token)
 	if c.Hostname != "" {
-		// Only with CAP_SYS_ADMIN, which the agent should not have; the driver sets it otherwise.
+		// Only with CAP_SYS_ADMIN, which the agent has under gVisor alone; elsewhere the driver sets it.
 		_ = syscall.Sethostname([]byte(c.Hostname))
 	}
 	if err := i.write(c); err != nil {

@@ -13,11 +13,14 @@ import (
 )
 
 const (
-	capKill   = 5
-	capSetGID = 6
-	capSetUID = 7
+	capKill     = 5
+	capSetGID   = 6
+	capSetUID   = 7
+	capSetPCap  = 8
+	capSysAdmin = 21 // under gVisor only, to change the host name
 
 	prSetDumpable       = 4
+	prCapBSetRead       = 23
 	prCapBSetDrop       = 24
 	prSetChildSubreaper = 36
 	prCapAmbient        = 47
@@ -69,8 +72,17 @@ func closeOnExec() error {
 	return nil
 }
 
-// ClearInheritable empties the sets that a child would get without asking, and keeps the others.
+// ClearInheritable empties the sets that a child would get without asking, and keeps the others. What only
+// the agent may have leaves the bounding set, so that no root inside gets it.
 func ClearInheritable() error {
+	for _, capability := range []int{capSysAdmin, capSetPCap} {
+		held, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prCapBSetRead, uintptr(capability), 0)
+		if errno == 0 && held == 1 {
+			if err := dropFromBounding(capability); err != nil {
+				return err
+			}
+		}
+	}
 	header, data, err := capabilities()
 	if err != nil {
 		return err
@@ -78,12 +90,14 @@ func ClearInheritable() error {
 	for i := range data {
 		data[i].inheritable = 0
 	}
+	data[0].permitted &^= 1 << capSetPCap
+	data[0].effective &^= 1 << capSetPCap
 	clearAmbient()
 	return setCapabilities(header, data)
 }
 
 // DropForNone empties the bounding set and keeps only what starting children as the user needs: SETUID and
-// SETGID to become the user, KILL to end the user's processes. File capabilities are not among them: files
+// SETGID to become the user, KILL to end the user's processes, and under gVisor SYS_ADMIN for the host name. File capabilities are not among them: files
 // are reached with the user's own rights.
 func DropForNone() error {
 	last, err := lastCapability()
@@ -91,9 +105,8 @@ func DropForNone() error {
 		return err
 	}
 	for capability := 0; capability <= last; capability++ {
-		_, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, prCapBSetDrop, uintptr(capability), 0)
-		if errno != 0 {
-			return fmt.Errorf("drop capability %d from the bounding set (is CAP_SETPCAP there?): %w", capability, errno)
+		if err := dropFromBounding(capability); err != nil {
+			return err
 		}
 	}
 	clearAmbient()
@@ -101,10 +114,18 @@ func DropForNone() error {
 	if err != nil {
 		return err
 	}
-	keep := uint32(1<<capKill | 1<<capSetGID | 1<<capSetUID)
+	keep := uint32(1<<capKill | 1<<capSetGID | 1<<capSetUID | 1<<capSysAdmin)
 	keep &= data[0].permitted
 	data = [2]capData{{effective: keep, permitted: keep}}
 	return setCapabilities(header, data)
+}
+
+func dropFromBounding(capability int) error {
+	_, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, prCapBSetDrop, uintptr(capability), 0)
+	if errno != 0 {
+		return fmt.Errorf("drop capability %d from the bounding set (is CAP_SETPCAP there?): %w", capability, errno)
+	}
+	return nil
 }
 
 func clearAmbient() {
@@ -135,7 +156,7 @@ func lastCapability() (int, error) {
 	if err != nil {
 		// A masked /proc/sys: ask the kernel instead, which refuses the first number it does not know.
 		for capability := 0; capability < 64; capability++ {
-			_, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, 23, uintptr(capability), 0) // PR_CAPBSET_READ
+			_, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prCapBSetRead, uintptr(capability), 0)
 			if errno != 0 {
 				return capability - 1, nil
 			}

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from alcove.host.bundle import BOOT_ID, CAPABILITIES, DOOR, MASKED, READ_ONLY
+from alcove.host.bundle import AGENT_UNDER_GVISOR, BOOT_ID, CAPABILITIES, DOOR, MASKED, READ_ONLY
 from alcove.host.inspection import mask
 from alcove.model.errors import DriverError
 from alcove.model.workspace import Isolation, RootMode, Spec
@@ -56,6 +56,8 @@ class Tier:
     """More, which only this tier has."""
     home: tuple[str, str]
     """The file system of the home, and the root of its mount."""
+    agent_holds: tuple[str, ...]
+    """Capabilities of the agent that it can hand on to nobody."""
     answers: Mapping[str, frozenset[str]]
     """System call → results that are as good as a refusal, beyond those of all tiers."""
 
@@ -67,6 +69,7 @@ TIERS: Final[Mapping[Isolation, Tier]] = {
         mounts=_MOUNTS,
         own_mounts={},
         home=("ext4", "/home"),
+        agent_holds=(),
         # The kernel looks the directory up before it asks for the right to enter it.
         answers={"chroot": frozenset({"ENOENT"})},
     ),
@@ -86,6 +89,7 @@ TIERS: Final[Mapping[Isolation, Tier]] = {
             BOOT_ID: ("9p", (*_SENTRY_QUIET, "ro")),
         },
         home=("9p", "/"),
+        agent_holds=AGENT_UNDER_GVISOR,
         answers={
             # gVisor's own kernel answers; none of these reaches the host's.
             "chroot": frozenset({"ENOENT"}),
@@ -190,7 +194,8 @@ def _hostname(spec: Spec, seen: Posture) -> Iterator[str]:
 def _agent(root: RootMode, tier: Tier, seen: Agent) -> Iterator[str]:
     allowed = mask(CAPABILITIES[root])
     bounding = 0 if root is RootMode.NONE else allowed
-    yield from _sets("the agent", seen, held=allowed, bounding=bounding)
+    held = allowed | mask(tier.agent_holds)
+    yield from _sets("the agent", seen, held=held, bounding=bounding)
     if seen.pid != 1:
         yield f"the agent is process {seen.pid} instead of 1"
     if not seen.threads_uniform:

@@ -41,6 +41,11 @@ CAPABILITIES: Final[Mapping[RootMode, tuple[str, ...]]] = {
     ),
 }
 
+AGENT_UNDER_GVISOR: Final = ("CAP_SYS_ADMIN",)
+"""What the agent holds beyond that under gVisor, where the host cannot change the name of a
+workspace that runs. The agent takes it out of the bounding set, for which it begins with SETPCAP,
+so that nothing it starts can have it; and it is a right over the workspace's own kernel only."""
+
 MASKED: Final = (
     "/proc/acpi",
     "/proc/asound",
@@ -162,6 +167,9 @@ def gvisor_config(spec: Spec, bundle: Bundle, additions: Additions) -> dict[str,
     for name in ("resources", "seccomp", "maskedPaths", "readonlyPaths", "sysctl"):
         del linux[name]
     linux["namespaces"] = [n for n in linux["namespaces"] if n["type"] != "cgroup"]
+    rights: dict[str, list[str]] = made["process"]["capabilities"]
+    for held in ("bounding", "effective", "permitted"):
+        rights[held] = sorted({*rights[held], *AGENT_UNDER_GVISOR, "CAP_SETPCAP"})
     made["annotations"] = {NETWORK_NOTE: str(spec.network)}
     private = ["bind", "nosuid", "nodev"]
     home = str(bundle.rootfs / additions.home.lstrip("/"))
