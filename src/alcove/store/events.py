@@ -8,11 +8,12 @@ later. Append last in a transaction: everybody else's append waits from there on
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Row,
     Select,
     String,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -32,6 +34,9 @@ from alcove.store.schema import counters, events
 CHANNEL: Final = "alcove_events"
 """PostgreSQL's NOTIFY channel; the payload is the newest number."""
 DETAIL_MAX: Final = 16_384
+SLACK: Final = timedelta(minutes=5)
+NUMBERS_SLACK: Final = 10_000
+NUMBER_MAX: Final = 2**53
 
 
 _TAKE: Final = (
@@ -52,8 +57,15 @@ class EventFilters:
     what this user did."""
 
     kinds: Sequence[str] = ()
+    """Any of these; one that ends in `.*` is a prefix (`workspace.*`)."""
     subject: str | None = None
     actor: str | None = None
+    owner: str | None = None
+    since: datetime | None = None
+    """Not before; `until` is the first moment that does not count."""
+    until: datetime | None = None
+    text: str | None = None
+    """Stands in kind, subject, address or detail, upper and lower case alike."""
     readable_by: str | None = None
 
 
@@ -80,24 +92,73 @@ async def read(
 
 
 async def newest(
-    tx: Tx, *, filters: EventFilters = EVERYTHING, limit: int = 500
+    tx: Tx,
+    *,
+    filters: EventFilters = EVERYTHING,
+    limit: int = 500,
+    before: int | None = None,
+    above: int = 0,
 ) -> Sequence[Event]:
-    """The last events, newest first."""
+    """The last events, newest first; those numbered below `before` and above `above`."""
     query = select(events).order_by(events.c.seq.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.seq < before)
+    if above:
+        query = query.where(events.c.seq > above)
     return [_load(row) for row in await tx.execute(_matching(query, filters))]
+
+
+async def count_matching(tx: Tx, filters: EventFilters, *, most: int) -> int:
+    """How many match, counted up to `most`."""
+    found = _matching(select(events.c.seq), filters).limit(most).subquery()
+    return (await tx.execute(select(count(literal(1))).select_from(found))).scalar_one()
 
 
 def _matching(query: Select[Any], filters: EventFilters) -> Select[Any]:
     if filters.kinds:
-        query = query.where(events.c.kind.in_(filters.kinds))
+        query = query.where(or_(*(_of_kind(kind) for kind in filters.kinds)))
     if filters.subject is not None:
         query = query.where(events.c.subject == filters.subject)
     if filters.actor is not None:
         query = query.where(events.c.actor == filters.actor)
+    if filters.owner is not None:
+        query = query.where(events.c.owner == filters.owner)
+    if filters.since is not None:
+        lowest = _number_at(filters.since - SLACK) - NUMBERS_SLACK
+        query = query.where(events.c.at >= filters.since, events.c.seq >= lowest)
+    if filters.until is not None:
+        highest = _number_at(filters.until + SLACK) + NUMBERS_SLACK
+        query = query.where(events.c.at < filters.until, events.c.seq <= highest)
+    if filters.text is not None:
+        query = query.where(or_(*_says(filters.text)))
     if filters.readable_by is not None:
         mine = filters.readable_by
         query = query.where((events.c.owner == mine) | (events.c.actor == mine))
     return query
+
+
+def _of_kind(kind: str) -> ColumnElement[bool]:
+    if kind.endswith(".*"):
+        return events.c.kind.startswith(kind[:-1], autoescape=True)
+    return events.c.kind == kind
+
+
+def _says(text: str) -> Sequence[ColumnElement[bool]]:
+    c = events.c
+    # A detail is ASCII JSON, in which a quote or an umlaut is written otherwise.
+    written = json.dumps(text)[1:-1]
+    return [
+        c.detail.icontains(written, autoescape=True),
+        *(place.icontains(text, autoescape=True) for place in (c.kind, c.subject, c.address)),
+    ]
+
+
+def _number_at(at: datetime) -> ColumnElement[int]:
+    """About the number that was given then: the range of numbers is what an index is walked by,
+    whatever else is asked. The slack around it is for what was written down late, or by a clock
+    that is not quite ours."""
+    first = select(events.c.seq).where(events.c.at >= at).order_by(events.c.at, events.c.seq)
+    return func.coalesce(first.limit(1).scalar_subquery(), literal(NUMBER_MAX, BigInteger))
 
 
 async def last(tx: Tx) -> int:

@@ -1,4 +1,4 @@
-"""SSH keys, recordings, and signing in by device."""
+"""SSH keys, recordings, signing in by device, and events by time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -70,8 +70,10 @@ def upgrade() -> None:
         ("expires_at", ["expires_at"]),
     ):
         op.create_index(f"ix_recordings_{name}", "recordings", columns)
+    op.create_index("ix_events_at", "events", ["at", "seq"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_events_at", "events")
     for name in ("recordings", "device_logins", "ssh_keys"):
         op.drop_table(name)
