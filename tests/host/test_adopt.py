@@ -44,7 +44,7 @@ async def test_under_gvisor_its_agent_gives_it_the_new_name(
 ) -> None:
     box = await installation.create(a_spec(root, isolation=Isolation.GVISOR))
     spec = await _adopt(box, hostname="claimed")
-    told = {"env": {}, "user": spec.user, "hostname": spec.hostname}
+    told: dict[str, object] = {"env": {}, "user": spec.user, "hostname": spec.hostname}
     await installation.agents.init(box.reach, told)
     assert (await box.run(_NAMES)).stdout == "claimed\nclaimed\n127.0.1.1 claimed\n"
     await box.destroy()
