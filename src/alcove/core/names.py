@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
+from alcove.model.recording import RecordingId
 from alcove.model.workspace import SnapshotId, WorkspaceId
 
 _BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
@@ -36,6 +37,10 @@ def new_workspace_id(pick: Pick = secrets.randbelow) -> WorkspaceId:
 
 def new_snapshot_id(pick: Pick = secrets.randbelow) -> SnapshotId:
     return SnapshotId("sn-" + _text(16, pick))
+
+
+def new_recording_id(pick: Pick = secrets.randbelow) -> RecordingId:
+    return RecordingId("rec-" + _text(16, pick))
 
 
 def made_up_name(pick: Pick = secrets.randbelow) -> str:

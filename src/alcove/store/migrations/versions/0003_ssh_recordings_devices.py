@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("started_at", UtcTime(), nullable=False),
         sa.Column("ended_at", UtcTime(), nullable=True),
         sa.Column("expires_at", UtcTime(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["owner"], ["users.id"], name="fk_recordings_owner"),
         sa.PrimaryKeyConstraint("id", name="pk_recordings"),
     )
