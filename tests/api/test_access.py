@@ -164,7 +164,15 @@ ROWS: dict[str, Row] = {
     ),
     "GET /api/v2/server": Row(**ANYONE),
 }
-OPEN = {"GET /healthz", "GET /readyz", "GET /metrics", "GET /schemas/template.json"}
+OPEN = {
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /schemas/template.json",
+    # A program that has no credential yet asks for one.
+    "POST /api/v2/device/code",
+    "POST /api/v2/device/token",
+}
 NEEDS_NO_SCOPE = {
     "GET /api/v2/users/me",
     # These ask for a whole credential, or for `user:manage`, in the verb.

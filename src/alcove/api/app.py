@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from alcove.api import (
+    devices,
     events,
     execs,
     files,
@@ -50,6 +51,7 @@ ROUTERS: Final = (
     pools.routes,
     users.routes,
     tokens.routes,
+    devices.routes,
     server.routes,
     server.open_routes,
     schemas.routes,

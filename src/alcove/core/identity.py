@@ -14,7 +14,7 @@ from alcove.model.access import SYSTEM, Actor
 from alcove.model.errors import Unauthenticated
 from alcove.model.event import EventKind, NewEvent
 from alcove.model.identity import Credential, CredentialKind
-from alcove.store import events, idempotency, sessions, tokens, users
+from alcove.store import device_logins, events, idempotency, sessions, tokens, users
 
 if TYPE_CHECKING:
     from alcove.core.app import Core
@@ -68,6 +68,7 @@ async def tidy(core: "Core") -> None:
         await tokens.touch(tx, used)
         await sessions.touch(tx, used)
         await sessions.drop_expired(tx, now=now)
+        await device_logins.drop_expired(tx, now=now)
         await idempotency.drop_old(tx, kept_since=now - KEYS_KEPT)
     for id, at in used.items():
         if core.gate.used.get(id) == at:

@@ -2,7 +2,7 @@
 
 `alc_<16 of base 32>_<43 of base 62>`: the prefix tells secret scanners what they found, the
 middle is the id under which it is looked up, the rest has 256 random bits. Sessions have `als_`,
-sign-in links `all_`.
+sign-in links `all_`, programs that wait for a sign-in `ald_`.
 """
 
 import hashlib
@@ -15,13 +15,14 @@ from typing import Final
 _ID_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _SECRET_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH: Final = 43
-_FORM: Final = re.compile(r"(alc|als|all)_([a-z2-7]{16})_([0-9A-Za-z]{43})", re.ASCII)
+_FORM: Final = re.compile(r"(alc|ald|als|all)_([a-z2-7]{16})_([0-9A-Za-z]{43})", re.ASCII)
 
 
 class SecretKind(StrEnum):
     TOKEN = "alc"
     SESSION = "als"
     LINK = "all"
+    DEVICE = "ald"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from alcove.model.event import EventKind
 from alcove.model.identity import Token, User
 from alcove.model.workspace import UserId
 from alcove.store import events, tokens
+from alcove.store.db import Tx
 
 if TYPE_CHECKING:
     from alcove.core.app import Core
@@ -56,7 +57,29 @@ async def create(core: "Core", actor: Actor, draft: TokenDraft) -> tuple[Token, 
         expires_at=_end(core.clock(), actor, user, draft.expires_in_s),
         last_used_at=None,
     )
-    return await _add(core, actor, token, secret), secret
+    async with core.db.transaction() as tx:
+        await _add(core, tx, actor, token, secret)
+    return token, secret
+
+
+async def create_for_device(
+    core: "Core", tx: Tx, actor: Actor, *, name: str
+) -> tuple[Token, Secret]:
+    """One with all rights of somebody who let a program in; in the transaction that uses the
+    permission up."""
+    secret = new_secret(SecretKind.TOKEN)
+    token = Token(
+        id=secret.id,
+        user=actor.id,
+        name=name,
+        scopes=None,
+        workspace=None,
+        created_at=core.clock(),
+        expires_at=core.clock() + LIFE_DEFAULT,
+        last_used_at=None,
+    )
+    await _add(core, tx, actor, token, secret)
+    return token, secret
 
 
 async def create_for_owner(core: "Core", owner: User, *, name: str) -> tuple[Token, Secret]:
@@ -146,19 +169,15 @@ def _end(now: datetime, actor: Actor, user: User, life_s: int | None) -> datetim
     return actor.expires_at if end is None else min(end, actor.expires_at)
 
 
-async def _add(core: "Core", actor: Actor, token: Token, secret: Secret) -> Token:
+async def _add(core: "Core", tx: Tx, actor: Actor, token: Token, secret: Secret) -> None:
     detail = {
         "name": token.name,
         "scopes": None if token.scopes is None else sorted(token.scopes),
         "workspace": token.workspace,
         "expires_at": token.expires_at,
     }
-    async with core.db.transaction() as tx:
-        if await tokens.count_live(tx, token.user, limit=TOKENS_MAX) >= TOKENS_MAX:
-            raise QuotaExceeded(f"{TOKENS_MAX} tokens are the most; revoke some first")
-        await tokens.add(tx, token, secret_sha256=secret.sha256)
-        said = event(
-            actor, EventKind.TOKEN_CREATED, subject=token.id, owner=token.user, detail=detail
-        )
-        await events.append(tx, core.clock(), said)
-    return token
+    if await tokens.count_live(tx, token.user, limit=TOKENS_MAX) >= TOKENS_MAX:
+        raise QuotaExceeded(f"{TOKENS_MAX} tokens are the most; revoke some first")
+    await tokens.add(tx, token, secret_sha256=secret.sha256)
+    said = event(actor, EventKind.TOKEN_CREATED, subject=token.id, owner=token.user, detail=detail)
+    await events.append(tx, core.clock(), said)

@@ -5,6 +5,7 @@ AlcoveError
 ├── Conflict        the thing is not in a state for this, or the name is taken
 ├── Denied          a policy or a missing permission, with the reason
 ├── Unauthenticated no valid credential
+├── NoGrant         a program's sign-in by device has given no token (yet)
 ├── Invalid         the input is wrong; every field at fault is named
 │   └── OutOfRange  it asks for bytes that are not there
 ├── QuotaExceeded   a limit of the caller's is reached
@@ -47,6 +48,15 @@ class Denied(AlcoveError):
 
 class Unauthenticated(AlcoveError):
     code = "unauthenticated"
+
+
+class NoGrant(AlcoveError):
+    """`code` is RFC 8628's word (section 3.5): `authorization_pending`, `slow_down`,
+    `access_denied` or `expired_token`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Invalid(AlcoveError):

@@ -65,3 +65,25 @@ class Credential:
     scopes: frozenset[Permission] | None
     workspace: WorkspaceId | None
     expires_at: datetime | None
+
+
+class DeviceState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLogin:
+    """A program that waits for somebody to let it in, without its secret (RFC 8628)."""
+
+    user_code: str
+    """`BCDFGHJK`: what a person compares, and types."""
+    client: str
+    """What the program says it is: `alcove on ada-laptop`. Nobody has checked it."""
+    address: str
+    state: DeviceState
+    user: UserId | None
+    """Who decided."""
+    created_at: datetime
+    expires_at: datetime

@@ -28,11 +28,13 @@ from alcove.sdk.errors import (
 
 if TYPE_CHECKING:
     from alcove.sdk._async.client import AsyncAlcove
+    from alcove.sdk._async.devices import AsyncDeviceSignIn
     from alcove.sdk._async.execs import AsyncProcess
     from alcove.sdk._async.processes import AsyncBackgroundProcess
     from alcove.sdk._async.sandboxes import AsyncSandbox
     from alcove.sdk._async.workspaces import AsyncWorkspace
     from alcove.sdk._sync.client import Alcove
+    from alcove.sdk._sync.devices import DeviceSignIn
     from alcove.sdk._sync.execs import Process
     from alcove.sdk._sync.processes import BackgroundProcess
     from alcove.sdk._sync.sandboxes import Sandbox
@@ -48,6 +50,7 @@ __all__ = [
     "AlcoveError",
     "AsyncAlcove",
     "AsyncBackgroundProcess",
+    "AsyncDeviceSignIn",
     "AsyncProcess",
     "AsyncSandbox",
     "AsyncWorkspace",
@@ -56,6 +59,7 @@ __all__ = [
     "CommandFailed",
     "Conflict",
     "Denied",
+    "DeviceSignIn",
     "ExecResult",
     "Exit",
     "FieldError",
@@ -87,7 +91,9 @@ _HOMES = {
     "NEVER": "changes",
     "Alcove": "_sync.client",
     "AsyncAlcove": "_async.client",
+    "AsyncDeviceSignIn": "_async.devices",
     "AsyncProcess": "_async.execs",
+    "DeviceSignIn": "_sync.devices",
     "AsyncWorkspace": "_async.workspaces",
     "ExecResult": "execs",
     "Exit": "execs",

@@ -51,7 +51,9 @@ class AsyncTransport:
         self._timeout_s = timeout_s
         self._retries = retries
         # A proxy from the environment is for the world outside, not for a server on this machine.
-        self._headers = {"Authorization": f"Bearer {endpoint.token}", "User-Agent": user_agent()}
+        self._headers = {"User-Agent": user_agent()}
+        if endpoint.token:
+            self._headers["Authorization"] = f"Bearer {endpoint.token}"
         self._client = httpx.AsyncClient(
             base_url=endpoint.url,
             headers=self._headers,
