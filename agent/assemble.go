@@ -70,6 +70,9 @@ func assemble(settings config.Config) (*agent, error) {
 	routes.Handle(server.ForControl, "GET /alcove/stats", &control.Stats{Collector: &stats.Collector{Table: table, Meter: meter}})
 	routes.Handle(server.ForControl, "POST /alcove/exec", &stream.Exec{Table: table})
 	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{Table: table, Meter: meter})
+	terminals := &control.Terminals{Table: table}
+	routes.Handle(server.ForControl, "GET /alcove/terminals", terminals)
+	routes.Handle(server.ForControl, "POST /alcove/terminals", terminals)
 	tar := &control.Archive{Table: table, Meter: meter, Limit: stream.StreamsMax}
 	routes.Handle(server.ForControl, "GET /alcove/archive", tar)
 	routes.Handle(server.ForControl, "PUT /alcove/archive", tar)

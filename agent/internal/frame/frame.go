@@ -26,6 +26,8 @@ const (
 	Stderr  Type = 2
 	Exit    Type = 3
 	Started Type = 4
+	// Resync goes to viewers of a terminal only, as does Resize in this direction.
+	Resync Type = 8
 )
 
 const (

@@ -13,18 +13,25 @@ import (
 const (
 	pipeRingMax     = 128 << 10
 	terminalRingMax = 256 << 10
-	ringStart       = 4 << 10
+	// scrollbackMax is what is kept of a terminal that goes on without anybody.
+	scrollbackMax = 1 << 20
+	ringStart     = 4 << 10
 	// stallMax is how long one reader may hold up the others.
 	stallMax = 5 * time.Second
+	// waitCheck is how often a writer that waits looks at who holds it up.
+	waitCheck = 250 * time.Millisecond
 )
 
 // ErrStalled ends a reader that held up others for longer than stallMax.
 var ErrStalled = errors.New("this reader was too slow while others were waiting")
 
 // Output is the bounded record of what a process wrote: a ring of whole frames with one cursor per reader.
+// A terminal's is one stream of bytes: its ring has no frames, which are made as they are read, and an offset
+// is the number of bytes written before.
 //
 // A reader that does not read holds up the process (its pipe fills), so that any amount of output costs no
 // memory. Without readers the oldest frames are forgotten; what is still there is the scrollback.
+// Viewers of a terminal are another kind of reader; see View.
 type Output struct {
 	mu      sync.Mutex
 	space   sync.Cond // somebody read, left, or everything was closed
@@ -34,10 +41,18 @@ type Output struct {
 	tail    uint64 // offset after the newest
 	readers map[*Reader]struct{}
 	ended   bool
+
+	plain  bool   // a terminal's
+	live   screen // at tail
+	past   screen // at head
+	leader *Reader
+	size   Size
+	label  string
+	moved  time.Time // when a viewer last read
 }
 
-func newOutput(limit int) *Output {
-	o := &Output{max: limit, readers: map[*Reader]struct{}{}}
+func newOutput(limit int, plain bool) *Output {
+	o := &Output{max: limit, plain: plain, readers: map[*Reader]struct{}{}}
 	o.space.L = &o.mu
 	return o
 }
@@ -48,6 +63,10 @@ type Reader struct {
 	cursor  uint64
 	wake    chan struct{}
 	stalled bool
+
+	viewer bool
+	size   Size // of a viewer's own screen; zero if it has not said
+	untold bool // a viewer does not know how many there are, or how large the terminal is
 }
 
 // Read makes a reader that starts at the oldest frame if replay is set, else at what comes next.
@@ -67,7 +86,7 @@ func (r *Reader) Close() {
 	o := r.output
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.readers, r)
+	o.leave(r)
 	o.space.Broadcast()
 }
 
@@ -95,14 +114,13 @@ func (r *Reader) take(buffer []byte) (int, error) {
 		return 0, ErrStalled
 	}
 	taken := 0
-	for r.cursor < o.tail {
-		size := o.frameSize(r.cursor)
-		if taken+size > len(buffer) {
-			break
-		}
-		o.copyOut(buffer[taken:taken+size], r.cursor)
-		r.cursor += uint64(size)
-		taken += size
+	if r.viewer {
+		taken = r.notices(buffer)
+	}
+	if o.plain {
+		taken += r.takeBytes(buffer[taken:])
+	} else {
+		taken += r.takeFrames(buffer[taken:])
 	}
 	if taken > 0 {
 		o.space.Broadcast()
@@ -114,61 +132,140 @@ func (r *Reader) take(buffer []byte) (int, error) {
 	return 0, nil
 }
 
+func (r *Reader) takeFrames(buffer []byte) int {
+	o, taken := r.output, 0
+	for r.cursor < o.tail {
+		size := o.frameSize(r.cursor)
+		if taken+size > len(buffer) {
+			break
+		}
+		o.copyOut(buffer[taken:taken+size], r.cursor)
+		r.cursor += uint64(size)
+		taken += size
+	}
+	return taken
+}
+
+func (r *Reader) takeBytes(buffer []byte) int {
+	o := r.output
+	size := min(int(o.tail-r.cursor), len(buffer)-frame.HeaderSize, frame.OutputMax)
+	if size <= 0 {
+		return 0
+	}
+	frame.PutHeader(buffer, frame.Stdout, size)
+	o.copyOut(buffer[frame.HeaderSize:frame.HeaderSize+size], r.cursor)
+	r.cursor += uint64(size)
+	if r.viewer {
+		o.moved = time.Now()
+	}
+	return frame.HeaderSize + size
+}
+
 // write adds one frame, waiting while a reader has not taken what would have to be forgotten.
 func (o *Output) write(kind frame.Type, payload []byte) {
 	var header [frame.HeaderSize]byte
 	frame.PutHeader(header[:], kind, len(payload))
-	need := uint64(frame.HeaderSize + len(payload))
+	need := uint64(len(payload))
+	if !o.plain {
+		need += frame.HeaderSize
+	}
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if slowest := o.slowest(); slowest != nil && o.tail+need-slowest.cursor > uint64(o.max) {
+	if slow, waiting := o.holdingUp(need); slow != nil || waiting {
 		o.waitForSpace(need)
 	}
 	if o.ended {
 		return
 	}
-	for o.tail+need-o.head > uint64(o.max) {
-		o.head += uint64(o.frameSize(o.head))
-	}
+	o.forget(need)
 	o.grow(int(o.tail + need - o.head))
-	o.copyIn(header[:], o.tail)
-	o.copyIn(payload, o.tail+frame.HeaderSize)
+	if o.plain {
+		o.live.feed(payload)
+		o.copyIn(payload, o.tail)
+	} else {
+		o.copyIn(header[:], o.tail)
+		o.copyIn(payload, o.tail+frame.HeaderSize)
+	}
 	o.tail += need
 	for r := range o.readers {
 		r.notify()
 	}
 }
 
+// forget makes room for need bytes.
+func (o *Output) forget(need uint64) {
+	if o.plain {
+		if kept := o.tail + need - o.head; kept > uint64(o.max) {
+			head := o.head + kept - uint64(o.max)
+			o.feed(&o.past, o.head, head)
+			o.head = head
+		}
+		return
+	}
+	for o.tail+need-o.head > uint64(o.max) {
+		o.head += uint64(o.frameSize(o.head))
+	}
+}
+
 // waitForSpace returns when need bytes fit without forgetting what a reader has not taken. A single reader
-// may take for ever; one that holds up others may not.
+// may take for ever; one that holds up others may not, and viewers of whom none reads are passed over.
 func (o *Output) waitForSpace(need uint64) {
 	began := time.Now()
-	timer := time.AfterFunc(stallMax, o.space.Broadcast)
+	var timer *time.Timer
+	timer = time.AfterFunc(waitCheck, func() {
+		o.mu.Lock() // or it would come between a look and the wait
+		defer o.mu.Unlock()
+		o.space.Broadcast()
+		timer.Reset(waitCheck)
+	})
 	defer timer.Stop()
 	for !o.ended {
-		slowest := o.slowest()
-		if slowest == nil || o.tail+need-slowest.cursor <= uint64(o.max) {
+		slowest, waiting := o.holdingUp(need)
+		switch {
+		case slowest == nil && !waiting:
 			return
-		}
-		if len(o.readers) > 1 && time.Since(began) >= stallMax {
+		case slowest == nil && time.Since(o.moved) >= passedOverAfter && (o.lapped() || time.Since(began) >= passedOverAfter):
+			return
+		case slowest != nil && len(o.readers) > 1 && time.Since(began) >= stallMax:
 			slowest.stalled = true
 			slowest.notify()
-			delete(o.readers, slowest)
+			o.leave(slowest)
 			continue
 		}
 		o.space.Wait()
 	}
 }
 
-func (o *Output) slowest() *Reader {
-	var slowest *Reader
+// holdingUp gives the slowest reader that has not taken what need bytes would have forgotten, and says
+// whether there are viewers and it is so with all of them.
+func (o *Output) holdingUp(need uint64) (slowest *Reader, viewers bool) {
+	others, behind, ahead := 0, 0, 0
 	for r := range o.readers {
-		if slowest == nil || r.cursor < slowest.cursor {
+		late := o.tail+need-r.cursor > uint64(o.max)
+		switch {
+		case r.viewer && late:
+			behind++
+		case r.viewer:
+			ahead++
+		case late && (slowest == nil || r.cursor < slowest.cursor):
 			slowest = r
+			others++
+		default:
+			others++
 		}
 	}
-	return slowest
+	return slowest, behind > 0 && ahead == 0 && others == 0
+}
+
+// lapped says whether a viewer was passed over and has not come back since.
+func (o *Output) lapped() bool {
+	for r := range o.readers {
+		if r.viewer && r.cursor < o.head {
+			return true
+		}
+	}
+	return false
 }
 
 // end says that nothing more will come. Writers that wait give up.

@@ -34,7 +34,7 @@ func all(t *testing.T, r *Reader) []byte {
 }
 
 func TestEveryReaderGetsEverythingInOrder(t *testing.T) {
-	o := newOutput(pipeRingMax)
+	o := newOutput(pipeRingMax, false)
 	readers := []*Reader{o.Read(false), o.Read(false)}
 	var sent bytes.Buffer
 	go func() {
@@ -57,7 +57,7 @@ func TestEveryReaderGetsEverythingInOrder(t *testing.T) {
 }
 
 func TestWithoutReadersTheNewestIsKeptForWhoAsks(t *testing.T) {
-	o := newOutput(terminalRingMax)
+	o := newOutput(terminalRingMax, true)
 	for i := range 1000 {
 		o.write(frame.Stdout, bytes.Repeat([]byte{byte(i)}, 1000))
 	}
@@ -73,7 +73,7 @@ func TestWithoutReadersTheNewestIsKeptForWhoAsks(t *testing.T) {
 }
 
 func TestAReaderThatLeavesLetsTheWriterGoOn(t *testing.T) {
-	o := newOutput(pipeRingMax)
+	o := newOutput(pipeRingMax, false)
 	r := o.Read(false)
 	written := make(chan struct{})
 	go func() {
@@ -96,7 +96,7 @@ func TestAReaderThatLeavesLetsTheWriterGoOn(t *testing.T) {
 }
 
 func TestAWaitEndsWithItsContext(t *testing.T) {
-	r := newOutput(pipeRingMax).Read(false)
+	r := newOutput(pipeRingMax, false).Read(false)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := r.Next(ctx, make([]byte, 64)); !errors.Is(err, context.Canceled) {

@@ -26,8 +26,10 @@ const (
 
 // Process is one running process.
 type Process struct {
-	Spec    Spec
-	PID     int
+	Spec Spec
+	PID  int
+	// ID is another one for each process, also when a number comes again.
+	ID      string
 	User    identity.User
 	Started time.Time
 	Output  *Output
@@ -37,6 +39,7 @@ type Process struct {
 	stdin     *os.File // pipe or terminal; nil if none was asked for
 	stdinShut bool     // under stdinMu: the pipe was closed by CloseStdin
 	terminal  *os.File
+	fitting   sync.Mutex
 	timeout   *time.Timer
 	ending    atomic.Int32
 	oomBefore int64
@@ -83,6 +86,9 @@ func (p *Process) Resize(size Size) error {
 	var failed error
 	if err := raw.Control(func(fd uintptr) { failed = setSize(fd, size) }); err != nil {
 		return err
+	}
+	if failed == nil {
+		p.Output.Resized(size.orDefault())
 	}
 	return failed
 }

@@ -12,6 +12,7 @@ import (
 
 const (
 	tiocgptpeer = 0x5441
+	tiocgpgrp   = 0x540f
 	tiocgptn    = 0x80045430
 	tiocsptlck  = 0x40045431
 	tiocswinsz  = 0x5414
@@ -72,12 +73,7 @@ func openSlave(master int) (int, error) {
 }
 
 func setSize(fd uintptr, size Size) error {
-	if size.Cols == 0 {
-		size.Cols = 80
-	}
-	if size.Rows == 0 {
-		size.Rows = 24
-	}
+	size = size.orDefault()
 	ws := winsize{rows: size.Rows, cols: size.Cols}
 	return ioctl(fd, tiocswinsz, unsafe.Pointer(&ws))
 }

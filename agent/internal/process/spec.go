@@ -5,6 +5,7 @@ package process
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
@@ -12,6 +13,16 @@ import (
 type Size struct {
 	Cols uint16 `json:"cols"`
 	Rows uint16 `json:"rows"`
+}
+
+func (s Size) orDefault() Size {
+	if s.Cols == 0 {
+		s.Cols = 80
+	}
+	if s.Rows == 0 {
+		s.Rows = 24
+	}
+	return s
 }
 
 // Spec says what to start.
@@ -25,7 +36,13 @@ type Spec struct {
 	PTY     *Size
 	Tag     string
 	Timeout time.Duration
+	// Channel becomes both the standard input and the standard output, as it is; nothing of either is kept, and
+	// standard error goes nowhere. It stays the caller's to close.
+	Channel *os.File
 }
+
+// isKept says whether it is a terminal that people come back to.
+func (s Spec) isKept() bool { return s.PTY != nil && s.Tag != "" }
 
 // Exit says how a process ended.
 type Exit struct {

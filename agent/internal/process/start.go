@@ -31,12 +31,12 @@ func (t *Table) Start(spec Spec) (*Process, *Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.reserve(spec.Tag); err != nil {
+	if err := t.reserve(spec); err != nil {
 		return nil, nil, err
 	}
 	p, reader, err := t.start(spec, user)
 	if err != nil {
-		t.settle(spec.Tag, nil)
+		t.settle(spec, nil)
 		return nil, nil, err
 	}
 	return p, reader, nil
@@ -85,15 +85,21 @@ func (t *Table) start(spec Spec, user identity.User) (*Process, *Reader, error) 
 
 func (t *Table) adopt(spec Spec, user identity.User, cwd string, pid int, started time.Time, w *wiring) *Process {
 	limit := pipeRingMax
-	if spec.PTY != nil {
+	switch {
+	case spec.isKept():
+		limit = scrollbackMax
+	case spec.PTY != nil:
 		limit = terminalRingMax
 	}
 	spec.Cwd = cwd
 	p := &Process{
-		Spec: spec, PID: pid, User: user, Started: started, Output: newOutput(limit),
+		Spec: spec, PID: pid, ID: fmt.Sprintf("%d-%x", pid, started.UnixNano()), User: user, Started: started, Output: newOutput(limit, spec.PTY != nil),
 		table: t, stdin: w.stdin, terminal: w.terminal, done: make(chan struct{}), oomBefore: oomKills(),
 	}
-	t.settle(spec.Tag, p)
+	if spec.PTY != nil {
+		p.Output.Resized(spec.PTY.orDefault())
+	}
+	t.settle(spec, p)
 	t.Meter.Touch()
 	return p
 }
@@ -165,6 +171,9 @@ func wire(spec Spec, user identity.User) (*wiring, error) {
 		w.child = [3]int{slave, slave, slave}
 		w.stdin, w.terminal, w.outputs = master, master, []*os.File{master}
 		return w, nil
+	}
+	if spec.Channel != nil {
+		return w, w.wireChannel(spec.Channel)
 	}
 	if err := w.wireStdin(spec.Stdin); err != nil {
 		return w, err

@@ -14,6 +14,9 @@ import (
 // ProcessesMax bounds the table; the workspace's pids limit bounds what they may start in turn.
 const ProcessesMax = 1024
 
+// TerminalsMax bounds the tagged terminals, each of which keeps up to scrollbackMax bytes.
+const TerminalsMax = 64
+
 // Table holds the running processes that were started through the agent.
 type Table struct {
 	Users       *identity.Directory
@@ -27,6 +30,7 @@ type Table struct {
 	byPID    map[int]*Process
 	byTag    map[string]*Process
 	starting int
+	kept     int // tagged terminals, and those being started
 }
 
 // NewTable makes an empty table.
@@ -94,7 +98,8 @@ func (t *Table) Counts() (commands, terminals int) {
 }
 
 // reserve takes a place and the tag before the process exists, so that two starts cannot both get them.
-func (t *Table) reserve(tag string) error {
+func (t *Table) reserve(spec Spec) error {
+	tag := spec.Tag
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.byPID)+t.starting >= ProcessesMax {
@@ -104,6 +109,14 @@ func (t *Table) reserve(tag string) error {
 		if _, taken := t.byTag[tag]; taken {
 			return fmt.Errorf("%w: %q", ErrTagTaken, tag)
 		}
+	}
+	if spec.isKept() {
+		if t.kept >= TerminalsMax {
+			return fmt.Errorf("%w: %d terminals are kept; end some first", ErrTooMany, TerminalsMax)
+		}
+		t.kept++
+	}
+	if tag != "" {
 		t.byTag[tag] = nil
 	}
 	t.starting++
@@ -111,12 +124,15 @@ func (t *Table) reserve(tag string) error {
 }
 
 // settle ends a reservation; p is nil if the start failed.
-func (t *Table) settle(tag string, p *Process) {
+func (t *Table) settle(spec Spec, p *Process) {
+	tag := spec.Tag
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.starting--
 	if p != nil {
 		t.byPID[p.PID] = p
+	} else if spec.isKept() {
+		t.kept--
 	}
 	if tag == "" {
 		return
@@ -131,6 +147,9 @@ func (t *Table) settle(tag string, p *Process) {
 func (t *Table) remove(p *Process) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if p.Spec.isKept() {
+		t.kept--
+	}
 	if t.byPID[p.PID] == p {
 		delete(t.byPID, p.PID)
 	}

@@ -38,6 +38,14 @@ type request struct {
 	Tag         string            `json:"tag"`
 	PID         int               `json:"pid"`
 	Detach      bool              `json:"detach"`
+	View        *view             `json:"view"`
+}
+
+// view asks to be a viewer of a terminal. pty is then the size of the viewer's own screen.
+type view struct {
+	// ID and After say what was seen already, and of which process.
+	ID    string  `json:"id"`
+	After *uint64 `json:"after"`
 }
 
 // stdin is `true` for an open standard input, or its whole content in base64.
@@ -102,6 +110,18 @@ func appendExit(b []byte, exit process.Exit, truncated bool) []byte {
 	}
 	text, _ := json.Marshal(payload)
 	return frame.Append(b, frame.Exit, text)
+}
+
+// opened is the first frame for a viewer.
+type opened struct {
+	PID int    `json:"pid"`
+	ID  string `json:"id"`
+	process.Opening
+}
+
+func appendOpened(b []byte, p *process.Process, opening process.Opening) []byte {
+	text, _ := json.Marshal(opened{p.PID, p.ID, opening})
+	return frame.Append(b, frame.Started, text)
 }
 
 func appendStarted(b []byte, pid int) []byte {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -44,8 +45,13 @@ func (u *Upgrade) run(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	defer reader.Close()
-	if !serve(w, p, reader, u.Table) && !q.Detach && !door.Cut(r.Context()) {
+	s := &session{process: p, reader: reader, hello: appendStarted(nil, p.PID)}
+	if q.View != nil && q.PTY != nil {
+		s.look(q)
+		reader.Close() // only now: the process may not run ahead of its viewer
+	}
+	defer s.leave()
+	if !s.serve(w) && !q.Detach && !door.Cut(r.Context()) {
 		p.Abandon()
 	}
 }
@@ -62,13 +68,57 @@ func (u *Upgrade) attach(w http.ResponseWriter, r *http.Request) {
 		connect.WriteError(w, fault.Of(err))
 		return
 	}
-	reader := p.Output.Read(r.URL.Query().Get("replay") == "1")
-	defer reader.Close()
-	serve(w, p, reader, u.Table)
+	s := &session{process: p}
+	if q.View != nil {
+		if p.Spec.PTY == nil {
+			connect.WriteError(w, fault.Of(fmt.Errorf("view %d: %w", p.PID, process.ErrNoPTY)))
+			return
+		}
+		s.look(q)
+	} else {
+		s.hello = appendStarted(nil, p.PID)
+		s.reader = p.Output.Read(r.URL.Query().Get("replay") == "1")
+	}
+	defer s.leave()
+	s.serve(w)
+}
+
+// session is one framed connection.
+type session struct {
+	conn    net.Conn
+	process *process.Process
+	reader  *process.Reader
+	hello   []byte // the first frame
+	viewing bool
+	lost    context.CancelFunc
+}
+
+// look makes the session that of a viewer.
+func (s *session) look(q *request) {
+	after := q.View.After
+	if q.View.ID != s.process.ID {
+		after = nil
+	}
+	reader, opening := s.process.Output.View(after)
+	s.reader, s.viewing, s.hello = reader, true, appendOpened(nil, s.process, opening)
+	if q.PTY != nil {
+		reader.SetViewSize(*q.PTY)
+		s.process.Fit()
+	}
+	if after == nil || opening.Offset != *after {
+		s.process.Redraw()
+	}
+}
+
+func (s *session) leave() {
+	s.reader.Close()
+	if s.viewing {
+		s.process.Fit()
+	}
 }
 
 // serve carries frames both ways and says whether the process ended before the connection did.
-func serve(w http.ResponseWriter, p *process.Process, reader *process.Reader, table *process.Table) bool {
+func (s *session) serve(w http.ResponseWriter) bool {
 	conn, buffered, err := hijack(w)
 	if err != nil {
 		return false
@@ -76,28 +126,21 @@ func serve(w http.ResponseWriter, p *process.Process, reader *process.Reader, ta
 	defer conn.Close()
 	ctx, lost := context.WithCancel(context.Background())
 	defer lost()
-	s := &session{conn: conn, process: p, lost: lost}
+	s.conn, s.lost = conn, lost
 	go s.receive(ctx, buffered)
-	return s.send(ctx, reader)
+	return s.send(ctx)
 }
 
-// session is one framed connection.
-type session struct {
-	conn    net.Conn
-	process *process.Process
-	lost    context.CancelFunc
-}
-
-func (s *session) send(ctx context.Context, reader *process.Reader) (ended bool) {
+func (s *session) send(ctx context.Context) (ended bool) {
 	// A blocked write must end when the connection is found lost.
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := s.conn.Write(appendStarted(nil, s.process.PID)); err != nil {
+	if _, err := s.conn.Write(s.hello); err != nil {
 		return false
 	}
 	buffer := make([]byte, frame.HeaderSize+frame.OutputMax)
 	for {
-		n, err := reader.Next(ctx, buffer)
+		n, err := s.reader.Next(ctx, buffer)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -125,13 +168,14 @@ func (s *session) receive(ctx context.Context, buffered *bufio.Reader) {
 		// Errors are the process's business (it closed its input, or has ended), not the connection's.
 		switch kind {
 		case frame.Stdin:
+			s.reader.Lead()
 			s.write(ctx, payload)
 		case frame.StdinEOF:
 			_ = s.process.CloseStdin()
 		case frame.Resize:
 			var size process.Size
 			if json.Unmarshal(payload, &size) == nil {
-				_ = s.process.Resize(size)
+				s.resize(size)
 			}
 		case frame.Signal:
 			var message struct {
@@ -146,6 +190,15 @@ func (s *session) receive(ctx context.Context, buffered *bufio.Reader) {
 			return
 		}
 	}
+}
+
+func (s *session) resize(size process.Size) {
+	if !s.viewing {
+		_ = s.process.Resize(size)
+		return
+	}
+	s.reader.SetViewSize(size)
+	s.process.Fit()
 }
 
 // write gives input to the process. It notices a client that goes away while the process does not take it:
