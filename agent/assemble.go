@@ -69,7 +69,6 @@ func assemble(settings config.Config) (*agent, error) {
 	routes.Handle(server.ForControl, "GET /alcove/logs", &control.Logs{Journal: log})
 	routes.Handle(server.ForControl, "GET /alcove/stats", &control.Stats{Collector: &stats.Collector{Table: table, Meter: meter}})
 	routes.Handle(server.ForControl, "POST /alcove/exec", &stream.Exec{Table: table})
-	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{Table: table, Meter: meter})
 	terminals := &control.Terminals{Table: table}
 	routes.Handle(server.ForControl, "GET /alcove/terminals", terminals)
 	routes.Handle(server.ForControl, "POST /alcove/terminals", terminals)
@@ -80,6 +79,9 @@ func assemble(settings config.Config) (*agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the agent's own file: %w", err)
 	}
+	routes.Handle(server.ForControl, "POST /alcove/stream", &stream.Upgrade{
+		Table: table, Meter: meter, Listeners: stream.NewListeners(), Program: program,
+	})
 	routes.Handle(server.ForControl, "GET /alcove/posture", &control.Posture{Table: table, Program: program})
 	routes.HandleFunc(server.ForControl, "POST /alcove/shutdown", a.shutdownRoute)
 	return a, nil

@@ -18,6 +18,7 @@ import (
 	"alcove.dev/agent/internal/privilege"
 	"alcove.dev/agent/internal/process"
 	"alcove.dev/agent/internal/server"
+	"alcove.dev/agent/internal/sftp"
 	"alcove.dev/agent/internal/threads"
 )
 
@@ -41,6 +42,13 @@ func main() {
 	}
 	if len(os.Args) == 2 && os.Args[1] == posture.ProbeArgument {
 		if err := posture.Probe(os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "alcove-agent:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == sftp.Argument {
+		if err := sftp.Main(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "alcove-agent:", err)
 			os.Exit(1)
 		}

@@ -216,7 +216,14 @@ func (s *session) write(ctx context.Context, payload []byte) {
 	check.Stop()
 }
 
-func hungUp(conn net.Conn) bool {
+// hungUp says whether the client has ended its direction, or is gone.
+func hungUp(conn net.Conn) bool { return polled(conn, pollRDHUP) }
+
+// gone says whether the client has ended both directions.
+func gone(conn net.Conn) bool { return polled(conn, 0) }
+
+// polled says whether any of the events is there; an error and the end of both directions always count.
+func polled(conn net.Conn, events int16) bool {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return false
@@ -225,15 +232,15 @@ func hungUp(conn net.Conn) bool {
 	if err != nil {
 		return true
 	}
-	gone := false
+	found := false
 	err = raw.Control(func(fd uintptr) {
 		poll := struct {
 			fd              int32
 			events, revents int16
-		}{int32(fd), pollRDHUP, 0}
+		}{int32(fd), events, 0}
 		var now syscall.Timespec
 		n, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
-		gone = errno == 0 && n > 0
+		found = errno == 0 && n > 0
 	})
-	return gone || err != nil
+	return found || err != nil
 }

@@ -27,8 +27,11 @@ const (
 
 // Upgrade serves POST /alcove/stream.
 type Upgrade struct {
-	Table *process.Table
-	Meter *activity.Meter
+	Table     *process.Table
+	Meter     *activity.Meter
+	Listeners *Listeners
+	// Program is this program's own file.
+	Program string
 }
 
 func (u *Upgrade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,10 +51,16 @@ func (u *Upgrade) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		u.run(w, r)
 	case query.Has("attach"):
 		u.attach(w, r)
+	case query.Has("sftp"):
+		u.sftp(w, r)
+	case query.Has("listen"):
+		u.listen(w, r)
+	case query.Has("accepted"):
+		u.take(w, r)
 	case query.Has("port"), query.Has("unix"):
 		u.raw(w, r)
 	default:
-		connect.WriteError(w, connect.Errorf(connect.InvalidArgument, "say port=, unix=, process=1 or attach=1"))
+		connect.WriteError(w, connect.Errorf(connect.InvalidArgument, "say port=, unix=, process=1, attach=1, sftp=1, listen= or accepted="))
 	}
 }
 
@@ -71,15 +80,7 @@ func (u *Upgrade) raw(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer target.Close()
-	client, buffered, err := hijack(w)
-	if err != nil {
-		return
-	}
-	defer client.Close()
-	if err := writeBuffered(target, buffered); err != nil {
-		return
-	}
-	splice(client, target, u.Meter)
+	u.join(w, target)
 }
 
 func (u *Upgrade) dial(r *http.Request) (net.Conn, error) {
@@ -122,6 +123,9 @@ func (u *Upgrade) dial(r *http.Request) (net.Conn, error) {
 
 // dialUnix connects with the user's rights: a socket that the user may not open stays shut.
 func (u *Upgrade) dialUnix(ctx context.Context, path, name string) (net.Conn, error) {
+	if err := checkPath(path); err != nil {
+		return nil, err
+	}
 	user, err := u.Table.Users.Lookup(name)
 	if err != nil {
 		return nil, fault.Of(err)

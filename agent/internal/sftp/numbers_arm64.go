@@ -1,0 +1,3 @@
+package sftp
+
+const sysRenameat2 = 276
