@@ -7,6 +7,7 @@ requests under way come to their end, then the loops, then what is still to be w
 import argparse
 import grp
 import importlib
+import logging
 import os
 import pwd
 import secrets
@@ -30,6 +31,7 @@ from alcove.config import Settings
 from alcove.core import identity, service, users
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
+from alcove.core.condition import Listener
 from alcove.drivers.base import Driver
 from alcove.drivers.fake import FakeDriver
 from alcove.http.listener import HttpServer, http_server
@@ -111,12 +113,13 @@ async def _serve(settings: Settings, driver: Driver, listener: socket.socket) ->
         secret=_secret(settings.server_dir / "secret.key"),
         db=db,
     )
+    logging.getLogger().addHandler(Listener(core.condition.note))
     await users.ensure_first(core)
     server = http_server(create_app(core, pages=(*PAGES, mcp.routes(link_url=link_url))))
     try:
         async with anyio.create_task_group() as tasks:
             for name, loop in loops(core).items():
-                tasks.start_soon(_kept_up, name, loop)
+                tasks.start_soon(_kept_up, core, name, loop)
             tasks.start_soon(_until_told, core, server)
             _log.info("ready", address=settings.http_address, version=version("alcove"))
             await server.serve(sockets=[listener])
@@ -138,14 +141,17 @@ def loops(core: Core) -> dict[str, Callable[[], Awaitable[Any]]]:
     }
 
 
-async def _kept_up(name: str, loop: Callable[[], Awaitable[Any]]) -> None:
+async def _kept_up(core: Core, name: str, loop: Callable[[], Awaitable[Any]]) -> None:
     """Run a loop for ever. One that falls is started again, and takes nobody with it."""
     while True:
+        core.condition.begun(name, core.clock())
         try:
             await loop()
         except AlcoveError as error:
+            core.condition.fell(name, str(error))
             _log.warning("interrupted", loop=name, error=str(error))
-        except Exception:
+        except Exception as error:
+            core.condition.fell(name, f"{type(error).__name__}: {error}")
             _log.exception("fell", loop=name)
         await anyio.sleep(RESTART_AFTER_S)
 

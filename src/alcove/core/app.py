@@ -9,11 +9,14 @@ from alcove.config import Settings
 from alcove.core.agent import Agents
 from alcove.core.bus import EVENTS, RECONCILE, Bus
 from alcove.core.catalog import Catalog
+from alcove.core.condition import Condition
 from alcove.core.doors import Doors
 from alcove.core.gate import Gate
 from alcove.core.journal import Journal
 from alcove.core.metrics import Metrics
+from alcove.core.recorder import Recorders
 from alcove.core.running import Running
+from alcove.core.usage_history import UsageHistory
 from alcove.drivers.base import Capabilities, Driver, Usage
 from alcove.model.workspace import WorkspaceId
 from alcove.store.db import Database
@@ -52,9 +55,12 @@ class Core:
     running: Running = field(default_factory=Running)
     usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
     """The last sample of what each used, on the server that keeps the timers."""
+    usage_history: UsageHistory = field(default_factory=UsageHistory)
     gate: Gate = field(default_factory=Gate)
     catalog: Catalog = field(default_factory=Catalog)
     doors: Doors = field(default_factory=Doors)
+    recorders: Recorders = field(default_factory=Recorders)
+    condition: Condition = field(default_factory=Condition)
 
     @classmethod
     def build(
@@ -80,6 +86,7 @@ class Core:
             bus=bus,
             agents=agents,
             secret=secret,
+            condition=Condition(began=clock()),
         )
 
     async def capabilities(self) -> Capabilities:

@@ -89,6 +89,9 @@ class Keeper:
     _ready: dict[str, int] = field(default_factory=dict[str, int])
     _next: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
+    def __post_init__(self) -> None:
+        self.core.condition.duties[DUTY] = self.token
+
     async def tick(self) -> bool:
         """Do what is due, if the duty is ours. Answers whether there is more to do soon."""
         core, now = self.core, self.core.clock()

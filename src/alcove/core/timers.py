@@ -59,6 +59,7 @@ class Timers:
 
     def __post_init__(self) -> None:
         self.sweeper = Sweeper(self.core)
+        self.core.condition.duties[DUTY] = self.token
         self.images = Images(self.core)
 
     async def tick(self) -> bool:
@@ -124,6 +125,7 @@ class Timers:
             del self.activity[gone]
         for gone in self.core.usages.keys() - seen:
             del self.core.usages[gone]
+            self.core.usage_history.forget(gone)
 
     async def _sample(
         self, workspace: Workspace, usage: Usage | None, limiter: anyio.CapacityLimiter
@@ -176,6 +178,7 @@ class Timers:
             log.warning("usage is not known: %s", error)
             return {}
         core.usages.update(found)
+        core.usage_history.add(found, core.clock())
         return found
 
     async def _act(self, workspace: Workspace, verdict: Verdict | None) -> None:
