@@ -4,9 +4,10 @@ The only reader of the environment. Everything else is given a `Settings`.
 """
 
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -73,6 +74,10 @@ class Settings:
     """Of terminals: off, try or require; see `model/recording.py`."""
     recording_ttl: str = "30d"
     """How long a recording is kept; empty: for ever."""
+    recording_mib_max: int = 1024
+    """Of one recording."""
+    recordings_mib_max: int = 20 * 1024
+    """Of all of a server's; a full one is like a full disk."""
     trusted_networks: tuple[str, ...] = ()
     """Networks that workspaces in mode `open` may reach although they are not public."""
     ca_bundle: str = ""
@@ -137,6 +142,10 @@ class ClientSettings:
     config_dir: Path
     term: str = "xterm"
     """What kind of terminal the user sits at."""
+    desktop: bool = False
+    """Whether a browser that is started here is one that the user sees."""
+    proxies: Mapping[str, str] = field(default_factory=dict[str, str])
+    """`http`, `https` and `all` to the address of a proxy; `no` to what needs none."""
 
 
 def load(
@@ -184,7 +193,21 @@ def client(environ: Mapping[str, str] | None = None) -> ClientSettings:
         token=environ.get("ALCOVE_TOKEN") or None,
         config_dir=home / "alcove",
         term=environ.get("TERM") or "xterm",
+        desktop=_has_desktop(environ),
+        proxies={
+            name: text
+            for name in ("http", "https", "all", "no")
+            if (text := environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY"))
+        },
     )
+
+
+def _has_desktop(environ: Mapping[str, str]) -> bool:
+    """Over SSH a browser would open where nobody sits."""
+    if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"):
+        return False
+    shown = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") or environ.get("BROWSER")
+    return bool(shown) or sys.platform in {"darwin", "win32"}
 
 
 def _meanings(settings: Settings) -> list[FieldError]:

@@ -29,10 +29,16 @@ def main(argv: Sequence[str]) -> int:
 
         sys.stdout.write(f"alcove {VERSION}\n")
         return 0
-    from alcove.cli.app import app  # noqa: PLC0415 - typer takes longer than the version
     from alcove.sdk.errors import AlcoveError  # noqa: PLC0415
 
     try:
+        if list(argv[:2]) == ["ssh", "--stdio"]:
+            from alcove.cli import ssh_stdio  # noqa: PLC0415 - each connection waits for it
+
+            ssh_stdio.main(argv)
+            return 0
+        from alcove.cli.app import app  # noqa: PLC0415 - typer takes longer than the version
+
         app(args=list(argv), prog_name="alcove")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else FAILED
