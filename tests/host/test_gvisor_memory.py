@@ -122,6 +122,19 @@ async def test_two_forks_share_no_random_bytes_and_no_identity(
     await installation.driver.drop_snapshot(snapshot_id(box))
 
 
+async def test_a_fork_of_one_that_was_renamed_has_its_own_name(
+    installation: Installation, box: Running
+) -> None:
+    told: dict[str, object] = {"env": {}, "user": box.spec.user}
+    await installation.agents.init(box.reach, {**told, "hostname": "claimed"})
+    await installation.driver.take_snapshot(box.id, box.handle, snapshot_id(box))
+    fork = await installation.create(a_gvisor_spec(snapshot=snapshot_id(box), hostname="fork"))
+    await installation.agents.init(fork.reach, {**told, "hostname": "fork"})
+    assert (await fork.run("hostname; cat /etc/hostname")).stdout == "fork\nfork\n"
+    await fork.destroy()
+    await installation.driver.drop_snapshot(snapshot_id(box))
+
+
 async def test_the_key_of_the_original_opens_no_fork(
     installation: Installation, box: Running
 ) -> None:

@@ -177,7 +177,7 @@ def differences(spec: Spec, seen: Posture) -> list[str]:
     """In sentences, what is not as `spec` demands; empty if everything is."""
     tier = TIERS[spec.isolation]
     return [
-        *_hostname(spec, seen),
+        *_hostname(spec, tier, seen),
         *_agent(spec.root, tier, seen.agent),
         *_child(spec.root, tier, seen.child),
         *_mounts(spec.root, tier, seen.child.mounts),
@@ -186,8 +186,10 @@ def differences(spec: Spec, seen: Posture) -> list[str]:
     ]
 
 
-def _hostname(spec: Spec, seen: Posture) -> Iterator[str]:
-    if seen.hostname != spec.hostname:
+def _hostname(spec: Spec, tier: Tier, seen: Posture) -> Iterator[str]:
+    # Where the agent gives the name it does so when it is claimed, which is later: until then
+    # what was restored has the name of the moment of its snapshot.
+    if not tier.agent_holds and seen.hostname != spec.hostname:
         yield f"the host name is {seen.hostname!r} instead of {spec.hostname!r}"
 
 
