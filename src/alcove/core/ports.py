@@ -4,11 +4,12 @@ Rule: `open` connects and asks nobody; whoever calls it has asked `may_open`, or
 its own that is as good (a signed link, another protocol's secret).
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import anyio
 
@@ -137,16 +138,41 @@ async def may_open(core: Core, actor: Actor | None, workspace: Workspace, port: 
 
 
 @asynccontextmanager
-async def open(core: Core, workspace: Workspace, port: int) -> AsyncGenerator[ByteStream]:
-    """A fresh connection to what listens on that port inside.
+async def open(
+    core: Core, workspace: Workspace, port: int, *, host: str | None = None
+) -> AsyncGenerator[ByteStream]:
+    """A fresh connection to what listens on that port inside: at `host`, a loopback address, or
+    wherever on the loopback it is.
 
     Raises NotListening, Conflict unless the workspace is running, TooMany when very many are
     open, and Unavailable when its agent cannot be reached.
     """
     _check(port)
+    query = {"port": port} if host is None else {"port": port, "host": host}
+
+    def nobody(status: int, said: bytes) -> Exception:
+        return _no_way(workspace, port, status, said)
+
+    async with through(core, workspace, query, what=f"port {port}", refused=nobody) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def through(
+    core: Core,
+    workspace: Workspace,
+    query: Mapping[str, str | int],
+    *,
+    what: str,
+    refused: Callable[[int, bytes], Exception] = refusal,
+) -> AsyncGenerator[ByteStream]:
+    """Raw bytes to what the query says to the agent, one of the few that a workspace has.
+
+    `refused` makes an error of the agent's status and body. Raises what `open` does.
+    """
     reach = Reach.of(workspace)
     upgrade = [("Connection", "Upgrade"), ("Upgrade", "alcove-stream")]
-    target = f"/alcove/stream?port={port}"
+    target = f"/alcove/stream?{urlencode(query)}"
     with core.doors.through(workspace.id):
         async with AsyncExitStack() as stack:
             try:
@@ -155,10 +181,9 @@ async def open(core: Core, workspace: Workspace, port: int) -> AsyncGenerator[By
                         core.agents.request(reach, "POST", target, upgrade, b"", refusals=False)
                     )
                     if response.status != 101:
-                        said = await response.read(limit=REFUSED_MAX)
-                        raise _no_way(workspace, port, response.status, said)
+                        raise refused(response.status, await response.read(limit=REFUSED_MAX))
             except TimeoutError as error:
-                raise Unavailable(f"port {port} did not answer in time") from error
+                raise Unavailable(f"{what} did not answer in time") from error
             core.journal.used(workspace.id, core.clock())
             yield response.connection.upgraded()
 
