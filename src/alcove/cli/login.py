@@ -1,14 +1,14 @@
-"""Signing in: where the server is, and the token for it. A token is never an argument to leave
-in a shell's history: it is asked for, or read from stdin or a file."""
+"""Signing in: where the server is, and the token for it. At a terminal that goes through a
+browser; else a token is read from stdin or a file. It is never an argument to leave in a shell's
+history."""
 
 import sys
-from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alcove.cli import screen
+from alcove.cli import device, screen
 from alcove.cli.session import Json, connect
 from alcove.config import client
 from alcove.sdk.credentials import URL_DEFAULT, Credentials, is_loopback, normal_url
@@ -27,23 +27,37 @@ def login(
         typer.Option(
             "--token",
             metavar="TOKEN|-",
-            help="The token; `-` reads it from stdin. Prefer that, or the prompt: "
+            help="The token; `-` reads it from stdin. Prefer that, or the browser: "
             "others on this machine can see a command's arguments.",
         ),
     ] = None,
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help="Read the token from stdin.")
+    ] = False,
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="A file that holds the token.")
     ] = None,
+    browser: Annotated[
+        bool,
+        typer.Option("--browser/--no-browser", help="Whether to open one; the address is shown."),
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Sign in to a server with a token, and make it the one that commands speak to.
+    """Sign in to a server, and make it the one that commands speak to.
 
-    Tokens are made in the web interface, or by `alcove token create` where one is signed in.
+    At a terminal it shows a code, which you approve in a browser on any machine. Elsewhere it
+    reads a token from stdin: `alcove token create` makes one, where one is signed in.
     """
     found = client()
     stored = Credentials(found.config_dir)
     server = normal_url(url or found.url or stored.current_url() or URL_DEFAULT)
-    secret = _secret(server, token, token_file)
+    if token_stdin and token not in {None, "-"}:
+        raise Invalid("give --token or --token-stdin, not both")
+    asked = "-" if token_stdin else token
+    if asked is None and token_file is None and sys.stdin.isatty():
+        secret = device.sign_in(server, browser=browser).token
+    else:
+        secret = _secret(asked, token_file)
     me = _whose(server, secret)
     stored.store(server, secret, user=me.name)
     if as_json:
@@ -90,15 +104,13 @@ def status(as_json: Json = False) -> None:
                 screen.say(f"  not here: {what}: {why}")
 
 
-def _secret(server: str, token: str | None, file: Path | None) -> str:
+def _secret(token: str | None, file: Path | None) -> str:
     if token is not None and file is not None:
         raise Invalid("give --token or --token-file, not both")
     if file is not None:
         return file.read_text()[:_TOKEN_MAX].strip()
     if token is not None and token != "-":
         return token.strip()
-    if token is None and sys.stdin.isatty():
-        return getpass(f"Token for {server}: ").strip()
     return sys.stdin.readline(_TOKEN_MAX).strip()
 
 

@@ -28,10 +28,14 @@ def connect(url: str | None = None, token: str | None = None) -> "Alcove":
     return _client()(url, token)
 
 
-def _client() -> "type[Alcove]":
-    # An HTTP client takes time to load, and httpx half of it for a command line of its own that
-    # it can do without (an import that fails is what it expects there).
+def prepare() -> None:
+    """Before an HTTP client is loaded: it takes time, and httpx half of it for a command line of
+    its own that it can do without (an import that fails is what it expects there)."""
     sys.modules.setdefault("httpx._main", cast("ModuleType", None))
+
+
+def _client() -> "type[Alcove]":
+    prepare()
     from alcove.sdk import Alcove  # noqa: PLC0415
 
     return Alcove
