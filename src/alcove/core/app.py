@@ -14,6 +14,7 @@ from alcove.core.doors import Doors
 from alcove.core.gate import Gate
 from alcove.core.journal import Journal
 from alcove.core.metrics import Metrics
+from alcove.core.news import News
 from alcove.core.recorder import Recorders
 from alcove.core.running import Running
 from alcove.core.usage_history import UsageHistory
@@ -56,6 +57,7 @@ class Core:
     usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
     """The last sample of what each used, on the server that keeps the timers."""
     usage_history: UsageHistory = field(default_factory=UsageHistory)
+    news: News = field(default_factory=News)
     gate: Gate = field(default_factory=Gate)
     catalog: Catalog = field(default_factory=Catalog)
     doors: Doors = field(default_factory=Doors)

@@ -30,6 +30,9 @@ class Metrics:
     pool_wanted: Gauge = field(init=False)
     pool_claims: Counter = field(init=False)
     pool_misses: Counter = field(init=False)
+    recordings: Counter = field(init=False)
+    recordings_failed: Counter = field(init=False)
+    recordings_used: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         made = {
@@ -80,6 +83,21 @@ class Metrics:
             "journal_waiting": Gauge(
                 "alcove_journal_waiting_events",
                 "Events that wait to be written.",
+                registry=self.registry,
+            ),
+        }
+        made |= {
+            "recordings": Counter(
+                "alcove_recordings_total", "Terminals recorded.", registry=self.registry
+            ),
+            "recordings_failed": Counter(
+                "alcove_recordings_failed_total",
+                "Terminals that could not be recorded, or not to their end.",
+                registry=self.registry,
+            ),
+            "recordings_used": Gauge(
+                "alcove_recordings_bytes",
+                "Size of all recordings in this server's directory.",
                 registry=self.registry,
             ),
         }
