@@ -104,7 +104,7 @@ def _server(data_dir: Path, database: str, port: int) -> "subprocess.Popen[bytes
         [
             *(str(Path(sys.executable).with_name("alcove")), "server", "--driver", "fake"),
             *("--data-dir", str(data_dir), "--database-url", database),
-            *("--http-address", f"127.0.0.1:{port}", "--log-format", "json"),
+            *("--http-address", f"127.0.0.1:{port}", "--ssh-address", "", "--log-format", "json"),
             *(["--allow-root"] if os.geteuid() == 0 else []),
         ],
         env={

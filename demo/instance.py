@@ -69,6 +69,13 @@ def _settings(name: str, http: str) -> Mapping[str, object]:
     return found | {
         "instance": name,
         "http_address": http,
+        "ssh_address": _ssh_address(http),
         "network_pool": "10.214.0.0/16",
         "trusted_networks": [*networks, f"{ADDRESS}/32"],
     }
+
+
+def _ssh_address(http: str) -> str:
+    """Beside the other one, so that two installations on a machine do not meet."""
+    host, _, port = http.rpartition(":")
+    return f"{host}:{int(port) - 58}"

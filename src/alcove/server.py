@@ -34,6 +34,8 @@ from alcove.core.bus import EVENTS
 from alcove.core.condition import Listener
 from alcove.drivers.base import Driver
 from alcove.drivers.fake import FakeDriver
+from alcove.gateway import endpoint as ssh
+from alcove.gateway.server import Gateway
 from alcove.http.listener import HttpServer, http_server
 from alcove.mcp import endpoint as mcp
 from alcove.model.errors import AlcoveError, Invalid
@@ -71,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
         settings = config.load(
             flags={
                 "http_address": given.http_address,
+                "ssh_address": given.ssh_address,
                 "data_dir": given.data_dir,
                 "database_url": given.database_url,
                 "driver": given.driver,
@@ -82,12 +85,13 @@ def main(argv: Sequence[str]) -> int:
         # When each series began is noise that doubles the page.
         disable_created_metrics()
         driver = build_driver(settings)
-        listener = _listen(settings.http_address)
+        listener = _listen("http_address", settings.http_address)
+        door = _listen("ssh_address", settings.ssh_address) if settings.ssh_address else None
         _prepare(settings, user=given.user, allow_root=given.allow_root)
     except (AlcoveError, OSError) as error:
         sys.stderr.write(f"alcove server: {error}\n")
         return 2
-    anyio.run(_serve, settings, driver, listener, backend_options={"use_uvloop": True})
+    anyio.run(_serve, settings, driver, listener, door, backend_options={"use_uvloop": True})
     return 0
 
 
@@ -104,7 +108,9 @@ def build_driver(settings: Settings) -> Driver:
     raise Invalid(f"driver: there is no {settings.driver!r}; there is {names}")
 
 
-async def _serve(settings: Settings, driver: Driver, listener: socket.socket) -> None:
+async def _serve(
+    settings: Settings, driver: Driver, listener: socket.socket, door: socket.socket | None
+) -> None:
     db = Database(settings.database)
     await migrate(db)
     core = Core.build(
@@ -115,10 +121,12 @@ async def _serve(settings: Settings, driver: Driver, listener: socket.socket) ->
     )
     logging.getLogger().addHandler(Listener(core.condition.note))
     await users.ensure_first(core)
-    server = http_server(create_app(core, pages=(*PAGES, mcp.routes(link_url=link_url))))
+    gateway = Gateway(core)
+    pages = (*PAGES, mcp.routes(link_url=link_url), ssh.routes(gateway))
+    server = http_server(create_app(core, pages=pages))
     try:
         async with anyio.create_task_group() as tasks:
-            for name, loop in loops(core).items():
+            for name, loop in {**loops(core), "ssh": lambda: gateway.serve(door)}.items():
                 tasks.start_soon(_kept_up, core, name, loop)
             tasks.start_soon(_until_told, core, server)
             _log.info("ready", address=settings.http_address, version=version("alcove"))
@@ -176,6 +184,9 @@ def _flags() -> argparse.ArgumentParser:
         prog="alcove server", description="Serve the API and the web interface."
     )
     parser.add_argument("--http-address", help="where to listen (127.0.0.1:7080)")
+    parser.add_argument(
+        "--ssh-address", help="where the SSH gateway listens (127.0.0.1:7022); empty: nowhere"
+    )
     parser.add_argument("--data-dir", help="where everything is kept (/var/lib/alcove)")
     parser.add_argument("--database-url", help="PostgreSQL instead of SQLite in the data dir")
     parser.add_argument("--config", help="a TOML file with settings (ALCOVE_CONFIG)")
@@ -188,11 +199,11 @@ def _flags() -> argparse.ArgumentParser:
     return parser
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(setting: str, address: str) -> socket.socket:
     """Bound before rights are dropped, so that a low port works too."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        raise Invalid(f"http_address: {address!r} is not HOST:PORT, such as 127.0.0.1:7080")
+        raise Invalid(f"{setting}: {address!r} is not HOST:PORT, such as 127.0.0.1:7080")
     host = host.strip("[]") or "0.0.0.0"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)

@@ -41,7 +41,8 @@ class Running:
 def arguments(data: Path, port: int, *more: str) -> list[str]:
     return [
         *(sys.executable, "-c", START, "--driver", "fake", "--data-dir", str(data)),
-        *("--http-address", f"127.0.0.1:{port}", "--log-format", "json", *more),
+        *("--http-address", f"127.0.0.1:{port}", "--ssh-address", "", "--log-format", "json"),
+        *more,
     ]
 
 

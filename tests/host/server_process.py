@@ -41,6 +41,7 @@ class ServerProcess:
     def up(self) -> Self:
         where = str(self.installation.data_dir)
         words = ["server", "--http-address", f"127.0.0.1:{self.port}", "--allow-root"]
+        words += ["--ssh-address", ""]
         words += ["--data-dir", where, "--log-format", "json"]
         if self.database_url is not None:
             words += ["--database-url", self.database_url]

@@ -129,7 +129,7 @@ def main(argv: Sequence[str]) -> int:
         return server.main(
             [
                 "server",
-                *("--http-address", f"127.0.0.1:{port}"),
+                *("--http-address", f"127.0.0.1:{port}", "--ssh-address", ""),
                 *("--data-dir", str(directory)),
                 *(["--allow-root"] if os.geteuid() == 0 else []),
             ]

@@ -5,24 +5,31 @@ words. Signing in is in `sign_in`, users in `users`, tokens in `tokens`.
 """
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from alcove.core.proofs import SecretKind, parse
 from alcove.model.access import SYSTEM, Actor
 from alcove.model.errors import Unauthenticated
 from alcove.model.event import EventKind, NewEvent
 from alcove.model.identity import Credential, CredentialKind
-from alcove.store import device_logins, events, idempotency, sessions, tokens, users
+from alcove.store import device_logins, events, idempotency, sessions, ssh_keys, tokens, users
+from alcove.store.db import Tx
 
 if TYPE_CHECKING:
     from alcove.core.app import Core
 
 KEYS_KEPT: Final = timedelta(hours=24)
+_LookUp: TypeAlias = Callable[[Tx, str], Awaitable[Credential | None]]
 _REFUSED: Final = (
     "the token is unknown, expired or revoked; make another with `alcove token create`"
 )
+_LOOK_UPS: Final[Mapping[CredentialKind, _LookUp]] = {
+    CredentialKind.TOKEN: tokens.credential,
+    CredentialKind.SESSION: sessions.credential,
+    CredentialKind.SSH_KEY: ssh_keys.credential,
+}
 _SIGNED_OUT: Final = "you are not signed in, or the session is over; sign in again"
 
 
@@ -39,7 +46,7 @@ async def authenticate_session(core: "Core", text: str) -> Actor:
 async def recheck(core: "Core", actor: Actor) -> Actor:
     """The actor as of now, for whoever serves one call for long. Raises Unauthenticated once
     its credential or its user is no longer good."""
-    for kind in (CredentialKind.TOKEN, CredentialKind.SESSION):
+    for kind in CredentialKind:
         found = await _look_up(core, actor.credential, kind)
         if found is not None and found.user.id == actor.id:
             return _actor(core, found, _REFUSED)
@@ -67,6 +74,7 @@ async def tidy(core: "Core") -> None:
     async with core.db.transaction() as tx:
         await tokens.touch(tx, used)
         await sessions.touch(tx, used)
+        await ssh_keys.touch(tx, used)
         await sessions.drop_expired(tx, now=now)
         await device_logins.drop_expired(tx, now=now)
         await idempotency.drop_old(tx, kept_since=now - KEYS_KEPT)
@@ -116,9 +124,8 @@ async def _look_up(core: "Core", id: str, kind: CredentialKind) -> Credential | 
     now = core.clock()
     known, credential = core.gate.recall(kind, id, now=now)
     if not known:
-        look = tokens.credential if kind is CredentialKind.TOKEN else sessions.credential
         async with core.db.read() as tx:
-            credential = await look(tx, id)
+            credential = await _LOOK_UPS[kind](tx, id)
         core.gate.remember(kind, id, credential, now=now)
     return credential
 

@@ -52,6 +52,7 @@ class Session:
 class CredentialKind(StrEnum):
     TOKEN = "token"
     SESSION = "session"
+    SSH_KEY = "ssh_key"
 
 
 @dataclass(frozen=True, slots=True)
