@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class DebianImage:
-    """Built on the host from a suite and a list of packages, with mmdebstrap."""
+    """Built on the host from a suite and lists of packages, with mmdebstrap, npm and pip."""
 
     suite: str
     packages: tuple[str, ...]
@@ -17,10 +17,17 @@ class DebianImage:
     """The ordinary user (uid 1000) that the build adds."""
     sudo: bool
     """Whether sudo is installed and allowed; only with root `contained`."""
+    npm: tuple[str, ...] = ()
+    """`name@version` of npm packages, installed for everybody."""
+    pip: tuple[str, ...] = ()
+    """`name==version` of Python packages, installed for everybody."""
 
     @property
     def key(self) -> str:
-        return _key("debian", self.suite, sorted(set(self.packages)), self.user, self.sudo)
+        parts = ["debian", self.suite, sorted(set(self.packages)), self.user, self.sudo]
+        if self.npm or self.pip:
+            parts += [sorted(set(self.npm)), sorted(set(self.pip))]
+        return _key(*parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,19 @@ PACKAGE: Final = Text(
     pattern=r"[a-z0-9][a-z0-9+.-]+",
     says="the name of a Debian package",
 )
+NPM_PACKAGE: Final = Text(
+    min=3,
+    max=214,
+    pattern=r"(?:@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*"
+    r"@[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?",
+    says="an npm package with its version, like name@1.2.3",
+)
+PIP_PACKAGE: Final = Text(
+    min=4,
+    max=200,
+    pattern=r"[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[a-z0-9,._-]+\])?==[0-9][0-9A-Za-z.!+_]*",
+    says="a Python package with its version, like name==1.2.3",
+)
 USER: Final = Text(
     min=1,
     max=32,
@@ -99,13 +112,20 @@ IMAGE: Final = Table(
     {
         "debian": Field(Choice(SUITES), "Build from this Debian release, on the server's host."),
         "packages": Field(ListOf(PACKAGE, 500), "Debian packages to install."),
+        "npm": Field(
+            ListOf(NPM_PACKAGE, 50), "npm packages to install, name@version; needs package npm."
+        ),
+        "pip": Field(
+            ListOf(PIP_PACKAGE, 100),
+            "Python packages to install as wheels, name==version; needs package python3-pip.",
+        ),
         "oci": Field(
             Text(min=1, max=400),
             "Pull this image: [registry/]name[:tag][@sha256:…]. Pinned to its digest at push.",
         ),
     },
     exactly_one=("debian", "oci"),
-    needs={"packages": "debian"},
+    needs={"packages": "debian", "npm": "debian", "pip": "debian"},
     later=("devcontainer", "dockerfile", "kubernetes", "terraform", "nix"),
 )
 

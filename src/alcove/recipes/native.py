@@ -182,11 +182,17 @@ def _image(raw: Part, user: str, root: RootMode, report: Report) -> Image | None
         packages = image.get("packages", ())
         for package in sorted({p for p in packages if packages.count(p) > 1}):
             report.warn(image.line("packages"), "image.packages", f"{package} stands twice")
+        for kind, tool in (("npm", "npm"), ("pip", "python3-pip")):
+            if image.get(kind) and tool not in packages:
+                said = f"is installed with the Debian package {tool}; add it to packages"
+                report.error(image.line(kind), f"image.{kind}", said)
         return DebianImage(
             suite=str(image["debian"]),
             packages=tuple(dict.fromkeys(packages)),
             user=user,
             sudo=root is RootMode.CONTAINED,
+            npm=tuple(dict.fromkeys(image.get("npm", ()))),
+            pip=tuple(dict.fromkeys(image.get("pip", ()))),
         )
     try:
         reference = parse_reference(str(image["oci"]))

@@ -1,21 +1,21 @@
 """Build an image from a Debian suite and a list of packages.
 
 An image is a stack of layers that others share: the foundation (the suite's essential packages and
-apt, by mmdebstrap), the tools that most images have, and what is this image's own. Which layers
-follows from the image alone, so the same image is the same stack on every host. Package scripts
-run in a jail without a network. The one rule: a layer's name is a digest of everything that
-decides its content, but for the state of the mirror.
+apt, by mmdebstrap), the tools that most images have, what is this image's own, and on top what npm
+and pip install. Which layers follows from the image alone, so the same image is the same stack on
+every host. Package scripts run in a jail without a network. The one rule: a layer's name is a
+digest of everything that decides its content, but for the state of the mirror.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from alcove.host.images import recipe, runner, sources
+from alcove.host.images import modules, recipe, runner, sources
 from alcove.host.images.jail import Jail, Mount, View
 from alcove.host.images.runner import Progress
 from alcove.host.images.shelf import Shelf, make_directory, write_file
@@ -49,6 +49,9 @@ class Layer:
     below: tuple[str, ...]
     user: str = ""
     sudo: bool = False
+    npm: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    """Both only where there are no `packages`."""
 
 
 def plan(image: DebianImage) -> list[Layer]:
@@ -67,12 +70,18 @@ def plan(image: DebianImage) -> list[Layer]:
     below = tuple(layer.name for layer in layers)
     name = _name("own", below, packages, image.user, image.sudo)
     layers.append(Layer(name, image.suite, packages, below, image.user, image.sudo))
+    npm, pip = tuple(sorted(set(image.npm))), tuple(sorted(set(image.pip)))
+    if npm or pip:
+        below = (*below, name)
+        name = _name("modules", below, npm, pip)
+        layers.append(Layer(name, image.suite, (), below, npm=npm, pip=pip))
     return layers
 
 
 def title(image: DebianImage) -> str:
     """For lists of images."""
-    return f"debian {image.suite} with {len(set(image.packages))} packages"
+    number = len(set(image.packages)) + len(set(image.npm)) + len(set(image.pip))
+    return f"debian {image.suite} with {number} packages"
 
 
 class DebianBuilder:
@@ -95,7 +104,9 @@ class DebianBuilder:
         for layer in layers:
             if not self._shelf.has_layer(layer.name):
                 with self._shelf.workplace() as place:
-                    if layer.below:
+                    if layer.npm or layer.pip:
+                        self._add_modules(layer, place, progress)
+                    elif layer.below:
                         self._add(layer, place, progress)
                     else:
                         self._found(layer, place, progress)
@@ -159,6 +170,33 @@ class DebianBuilder:
         self._shelf.put_layer(layer.name, place / "install" / "upper")
         recipe.prune(archives)
 
+    def _add_modules(self, layer: Layer, place: Path, progress: Progress) -> None:
+        """Both steps write to the same tree: first npm and pip alone, with a network, and then
+        the packages' own scripts, without one."""
+        wheels = make_directory(place / "wheels")
+        mounts = [Mount(str(wheels), modules.WHEELS, writable=True)]
+        env = modules.environment(
+            registry=self._settings.npm_registry,
+            index=self._settings.pip_index_url,
+            ca=recipe.APT_CA if self._ca() else "",
+        )
+        resolv = write_file(place / "resolv.conf", Path("/etc/resolv.conf").read_text())
+        reach = [Mount(str(resolv), "/etc/resolv.conf", writable=False, mapped=False)]
+        if ca := self._ca():
+            copy = write_file(place / "ca.pem", Path(ca).read_text())
+            reach.append(Mount(str(copy), recipe.APT_CA, writable=False, mapped=False))
+        number = len(layer.npm) + len(layer.pip)
+        tree = place / "install"
+        steps = modules.ModuleSteps(f"fetching {number} npm and Python packages", progress.say)
+        script = modules.fetch_script(layer.npm, layer.pip)
+        jail = self._jail(layer, tree, script, (*mounts, *reach), network=True)
+        self._run(replace(jail, env={**jail.env, **env}), progress, steps)
+        steps = modules.ModuleSteps(f"building {number} npm and Python packages", progress.say)
+        script = f"{modules.build_script(layer.npm, layer.pip)}{recipe.finish()}"
+        jail = self._jail(layer, tree, script, tuple(mounts), network=False)
+        self._run(replace(jail, env={**jail.env, **env}), progress, steps)
+        self._shelf.put_layer(layer.name, tree / "upper")
+
     def _jail(
         self, layer: Layer, delta: Path, script: str, mounts: tuple[Mount, ...], *, network: bool
     ) -> Jail:
@@ -202,6 +240,10 @@ def _check(image: DebianImage, packages: frozenset[str]) -> None:
             f"not an image: suite {image.suite!r}, user {image.user!r}, packages {bad!r}",
             retry=False,
         )
+    bad = [p for p in image.npm if not modules.NPM.fullmatch(p)]
+    bad += [p for p in image.pip if not modules.PIP.fullmatch(p)]
+    if bad or len(image.npm) > modules.NPM_MAX or len(image.pip) > modules.PIP_MAX:
+        raise DriverError(f"not npm or Python packages of an image: {bad!r}", retry=False)
     if len(packages) > PACKAGES_MAX:
         raise DriverError(f"{len(packages)} packages; at most {PACKAGES_MAX}", retry=False)
 

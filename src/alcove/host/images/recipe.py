@@ -143,7 +143,12 @@ def install_script(packages: Sequence[str], *, user: str, sudo: bool) -> str:
                 f"printf '%s\\n' '{rule}' > /etc/sudoers.d/alcove",
                 "chmod 0440 /etc/sudoers.d/alcove",
             ]
-    return "\n".join([*steps, _clean(), _clamp(), ""])
+    return "\n".join([*steps, finish()])
+
+
+def finish() -> str:
+    """The end of a script: remove what differs from build to build."""
+    return f"{_clean()}\n{_clamp()}\n"
 
 
 def prune(archives: Path) -> None:
