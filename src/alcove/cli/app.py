@@ -16,6 +16,8 @@ from alcove.cli import (
     pools,
     ports,
     snapshots,
+    ssh,
+    ssh_config,
     templates,
     tokens,
     users,
@@ -46,6 +48,7 @@ def root(
         raise typer.Exit
 
 
+_KINDS = {"exec": execs.ExecCommand, "ssh": ssh.SshCommand}
 _WORK, _CATALOG, _SERVER = "Workspaces", "Templates, people, tokens", "Server"
 
 for command, name, panel in (
@@ -61,6 +64,8 @@ for command, name, panel in (
     (workspaces.update, "update", _WORK),
     (workspaces.delete, "delete", _WORK),
     (execs.exec_, "exec", _WORK),
+    (ssh.ssh, "ssh", _WORK),
+    (ssh_config.config_ssh, "config-ssh", _WORK),
     (cp.cp, "cp", _WORK),
     (ports.open_, "open", _WORK),
     (ports.port_forward, "port-forward", _WORK),
@@ -77,8 +82,7 @@ for command, name, panel in (
     (machine.login_link, "login-link", _SERVER),
     (completion.completion, "completion", _SERVER),
 ):
-    kind = execs.ExecCommand if command is execs.exec_ else None
-    app.command(name, cls=kind, rich_help_panel=panel)(command)
+    app.command(name, cls=_KINDS.get(name), rich_help_panel=panel)(command)
 
 for program in ("server", "host"):
     app.command(

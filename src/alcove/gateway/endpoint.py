@@ -46,6 +46,9 @@ class Messages:
             data = message.get("bytes")
             if not isinstance(data, bytes):
                 raise anyio.BrokenResourceError
+            if not data:
+                # As with ports: nothing more comes from there.
+                raise anyio.EndOfStream
             self._left = data
         piece, self._left = self._left[:max_bytes], self._left[max_bytes:]
         return piece
