@@ -207,13 +207,16 @@ async def _listen(
             made.ended.set()
 
 
-async def _deliver(caller: Caller, workspace: Workspace, one: Accepted, deliver: _Deliver) -> None:
+async def _deliver(
+    caller: Caller, workspace: Workspace, one: Accepted, port: int, deliver: _Deliver
+) -> None:
     """Have the client connected to what somebody inside has connected to."""
     pipe = Pipe()
     way = forwards.accept(caller.core, workspace, one)
     try:
         await _carry(caller, way, pipe, lambda: deliver(pipe, one, port))
-    except (AlcoveError, asyncssh.Error, OSError, TimeoutError) as error:
+    except Exception as error:
+        # Such as a client that does not want it: what is inside sees its connection close.
         _log.debug("refused", what="forwarded connection", why=str(error))
 
 

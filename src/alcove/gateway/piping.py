@@ -18,6 +18,7 @@ READ_SIZE: Final = 64 * 1024
 OPEN_S: Final = 30.0
 """How long a channel that was granted may take to be open."""
 
+_Write = Callable[[bytes], None]
 AnyChannel = asyncssh.SSHTCPChannel[bytes] | asyncssh.SSHUNIXChannel[bytes]
 
 
@@ -102,7 +103,7 @@ class Pipe(asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
 
     async def _inward(self, stream: ByteStream, channel: AnyChannel) -> None:
         """From the workspace to the client."""
-        write: Callable[[bytes], None] = channel.write  # pyright: ignore[reportUnknownMemberType]
+        write: _Write = channel.write  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         try:
             while True:
                 write(await stream.receive(READ_SIZE))
