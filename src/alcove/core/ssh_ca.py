@@ -28,10 +28,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
+from alcove.core import access, identity
 from alcove.core.app import Core
-from alcove.core.ssh_keys import load_public, read_public
-from alcove.model.access import Actor
+from alcove.core.ssh_keys import fingerprint, load_public, read_public
+from alcove.model.access import Actor, Permission
 from alcove.model.errors import Unauthenticated
+from alcove.model.event import EventKind
 from alcove.model.workspace import UserId, WorkspaceId
 
 LIFE: Final = timedelta(minutes=5)
@@ -50,6 +52,8 @@ class Certificate:
     """One line, for a file `…-cert.pub`."""
     serial: int
     expires_at: datetime
+    workspace: WorkspaceId | None
+    """The only one that it opens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,36 @@ def authority(secret: bytes) -> str:
     return _public(_key(secret, "ssh-ca"))
 
 
-def issue(
-    core: Core, actor: Actor, public_key: str, *, workspace: WorkspaceId | None
+async def issue(
+    core: Core, actor: Actor, public_key: str, *, workspace: str | None
 ) -> Certificate:
-    """A certificate for this key. Raises Invalid for a key that is none, or too weak."""
-    key = load_public(read_public(public_key))
+    """A certificate for this key, good for what the caller's credential is good for.
+
+    Raises Invalid for a key that is none, or too weak, and NotFound for a workspace that is not
+    the caller's to see.
+    """
+    text = read_public(public_key)
+    only = None
+    if workspace is not None:
+        found = await access.workspace(core, actor, workspace, Permission.WORKSPACE_READ)
+        only = found.id
+    made = _sign(core, actor, text, only)
+    detail: dict[str, object] = {
+        "serial": str(made.serial),
+        "fingerprint": fingerprint(blob_of(text.encode())),
+        "expires_at": made.expires_at.isoformat(),
+    }
+    if only is not None:
+        detail["workspace"] = only
+    kind = EventKind.SSH_CERTIFICATE_ISSUED
+    await identity.record(
+        core, identity.event(actor, kind, subject=actor.id, owner=actor.id, detail=detail)
+    )
+    return made
+
+
+def _sign(core: Core, actor: Actor, text: str, workspace: WorkspaceId | None) -> Certificate:
+    key = load_public(text)
     assert not isinstance(key, DSAPublicKey)  # `read_public` refuses it
     now = core.clock()
     expires_at = now + LIFE
@@ -103,8 +132,8 @@ def issue(
     )
     for name in _EXTENSIONS:
         builder = builder.add_extension(name.encode(), b"")
-    text = builder.sign(_key(core.secret, "ssh-ca")).public_bytes().decode()
-    return Certificate(text, serial, expires_at)
+    signed = builder.sign(_key(core.secret, "ssh-ca")).public_bytes().decode()
+    return Certificate(signed, serial, expires_at, workspace)
 
 
 def check(secret: bytes, data: bytes, *, address: str, now: datetime) -> Holder:
