@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from alcove.api.app import ROUTERS
 from alcove.api.openapi import api_routes, need_of
-from alcove.core import snapshots, users
+from alcove.core import snapshots, ssh_keys, users
 from alcove.core.users import UserChanges
 from alcove.model.access import Actor, Permission
 from alcove.store import tokens
@@ -26,6 +26,7 @@ from tests.conftest import T0
 ROLES = {"owner": ROOT, "admin": MAX, "member": ADA, "auditor": EVE}
 YES, NO, HIDDEN = "yes", 403, 404
 Subject = Callable[[Served, Actor], Awaitable[str]]
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ async def snapshot(api: Served, owner: Actor) -> str:
 
 async def token(api: Served, owner: Actor) -> str:
     return (await api.token(owner)).id
+
+
+async def ssh_key(api: Served, owner: Actor) -> str:
+    return (await ssh_keys.add(api.core, owner, name="x", public_key=PUBLIC_KEY)).id
 
 
 async def user(api: Served, owner: Actor) -> str:
@@ -162,6 +167,12 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v2/tokens/{id}": Row(
         own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, HIDDEN), subject=token
     ),
+    "GET /api/v2/users/me/ssh-keys": Row(**ANYONE),
+    "POST /api/v2/users/me/ssh-keys": Row(**ANYONE, body={"name": "x", "public_key": PUBLIC_KEY}),
+    "DELETE /api/v2/users/me/ssh-keys/{id}": Row(**ANYONE, subject=ssh_key),
+    "POST /api/v2/ssh/certificates": Row(
+        own=(YES, YES, YES, YES), body={"public_key": PUBLIC_KEY}, bound=YES
+    ),
     "GET /api/v2/server": Row(**ANYONE),
 }
 OPEN = {
@@ -178,6 +189,9 @@ NEEDS_NO_SCOPE = {
     # These ask for a whole credential, or for `user:manage`, in the verb.
     "PATCH /api/v2/users/{user}",
     "POST /api/v2/users/{user}/password",
+    "GET /api/v2/users/me/ssh-keys",
+    "POST /api/v2/users/me/ssh-keys",
+    "DELETE /api/v2/users/me/ssh-keys/{id}",
 }
 SOCKETS = {
     f"{W}/exec",

@@ -11,6 +11,7 @@ from alcove.sdk._async.pools import AsyncPools
 from alcove.sdk._async.sandboxes import TTL, AsyncSandbox, AsyncSandboxes, temporary
 from alcove.sdk._async.server import AsyncServer
 from alcove.sdk._async.snapshots import AsyncSnapshots
+from alcove.sdk._async.ssh import AsyncSsh
 from alcove.sdk._async.templates import AsyncTemplates
 from alcove.sdk._async.tokens import AsyncTokens
 from alcove.sdk._async.transport import TIMEOUT_S, AsyncTransport
@@ -48,6 +49,7 @@ class AsyncAlcove:
         self.pools = AsyncPools(self._transport)
         self.users = AsyncUsers(self._transport)
         self.tokens = AsyncTokens(self._transport)
+        self.ssh = AsyncSsh(self._transport)
         self.events = AsyncEvents(self._transport)
         self.server = AsyncServer(self._transport)
 

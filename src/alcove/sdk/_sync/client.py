@@ -12,6 +12,7 @@ from alcove.sdk._sync.pools import Pools
 from alcove.sdk._sync.sandboxes import TTL, Sandbox, Sandboxes, temporary
 from alcove.sdk._sync.server import Server
 from alcove.sdk._sync.snapshots import Snapshots
+from alcove.sdk._sync.ssh import Ssh
 from alcove.sdk._sync.templates import Templates
 from alcove.sdk._sync.tokens import Tokens
 from alcove.sdk._sync.transport import TIMEOUT_S, Transport
@@ -49,6 +50,7 @@ class Alcove:
         self.pools = Pools(self._transport)
         self.users = Users(self._transport)
         self.tokens = Tokens(self._transport)
+        self.ssh = Ssh(self._transport)
         self.events = Events(self._transport)
         self.server = Server(self._transport)
 
