@@ -25,6 +25,10 @@ from alcove.model.recording import Chunk, RecordingId
 HELD_MAX: Final = 1 << 20
 """Bytes of frames that one recording holds in memory; the process waits then."""
 THREADS: Final = 4
+BATCH_BYTES: Final = 64 << 10
+BATCH_S: Final = 0.005
+"""While output comes in a stream it is written so much at a time, or so often. What comes after
+a pause as long as that, such as the echo of a key, is written at once."""
 IDLE_S: Final = 0.7
 """After so long without output, what has come before is a chunk."""
 _OUTPUT: Final = frozenset({Frame.STDOUT, Frame.STDERR})
@@ -80,10 +84,11 @@ class Recorder(Process):
         self._items: list[Item] = []
         self._ready: deque[tuple[Frame, bytes]] = deque()
         """Written, and not seen yet."""
-        self._held = 0
+        self._held = self._waiting = 0
+        self._wrote = 0.0
         self._chunks: list[Chunk] = []
         self._work, self._seen = anyio.Event(), anyio.Event()
-        self._room, self._chunked = anyio.Event(), anyio.Event()
+        self._room, self._chunked, self._batch = anyio.Event(), anyio.Event(), anyio.Event()
         self._read_all = self._over = False
         self._broken: Exception | None = None
         self._failed: str | None = None
@@ -168,7 +173,10 @@ class Recorder(Process):
                     self._exit_code = _exit_code(payload)
                 self._frames.append((kind, payload))
                 self._held += len(payload)
+                self._waiting += len(payload)
                 self._work.set()
+                if self._waiting >= BATCH_BYTES:
+                    self._batch.set()
                 if self._held >= HELD_MAX:
                     self._room = anyio.Event()
                     await self._room.wait()
@@ -176,12 +184,14 @@ class Recorder(Process):
             self._broken = error
         self._read_all = True
         self._work.set()
+        self._batch.set()
 
     async def _write(self) -> None:
         while not self._over:
             with anyio.move_on_after(IDLE_S if self._file.incomplete else None):
                 await self._work.wait()
-            self._work = anyio.Event()
+                await self._gather()
+            self._work, self._waiting = anyio.Event(), 0
             frames, self._frames = self._frames, []
             last = self._read_all and not frames
             if not last:
@@ -193,6 +203,15 @@ class Recorder(Process):
             if self._read_all:
                 self._work.set()
             self._seen.set()
+
+    async def _gather(self) -> None:
+        """Wait for more of a stream, a moment."""
+        if time.monotonic() - self._wrote > BATCH_S or self._read_all:
+            return
+        if self._waiting < BATCH_BYTES:
+            self._batch = anyio.Event()
+            with anyio.move_on_after(BATCH_S):
+                await self._batch.wait()
 
     async def _written(self) -> None:
         if self._failed is not None:
@@ -211,6 +230,7 @@ class Recorder(Process):
             # Cancelled before the thread began: `end` writes them.
             self._items = items + self._items
             raise
+        self._wrote = time.monotonic()
         self._shared.used += self._file.size - before
         if chunks:
             self._chunks += chunks
@@ -226,6 +246,9 @@ class Recorder(Process):
                 await self._stop(_why(error))
                 return
             told = list(self._chunks)
+            if not told:
+                # Told of with those before.
+                continue
             try:
                 await self._tell(told)
             except Unavailable:

@@ -75,7 +75,7 @@ class CastFile:
         self.chunks = 0
         self._size_max = size_max
         self._decoder = _DECODER("replace")
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.blake2b(digest_size=32)
         self._chunk_from: int = 0
         self._chunk_since = time.monotonic()
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -110,7 +110,7 @@ class CastFile:
         if self.size == self._chunk_from:
             return []
         digest = self._hash.hexdigest()
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.blake2b(digest_size=32)
         self._chunk_from = self.size
         self.head = next_head(self.head, digest)
         self.chunks += 1
@@ -208,8 +208,8 @@ def whole_lines(fd: int, size: int) -> int:
 
 
 def digest_of(fd: int, start: int, end: int) -> str:
-    """SHA-256 of these bytes, or of those of them that there are."""
-    seen = hashlib.sha256()
+    """BLAKE2b-256 of these bytes, or of those of them that there are."""
+    seen = hashlib.blake2b(digest_size=32)
     while start < end:
         piece = os.pread(fd, min(1 << 20, end - start), start)
         if not piece:

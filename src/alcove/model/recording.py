@@ -76,7 +76,7 @@ class Chunk:
     end: int
     """Offset in the file of the first byte after it."""
     digest: str
-    """SHA-256 of its bytes."""
+    """BLAKE2b-256 of its bytes, in hexadecimal, as `b2sum -l 256` says it."""
     head: str
     """SHA-256 of the head before it and its digest."""
 
