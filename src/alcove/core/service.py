@@ -6,7 +6,15 @@ from typing import Any, Final
 
 import anyio
 
-from alcove.core import pool_keeper, reconciler, snapshot_keeper, startups, timers
+from alcove.core import (
+    news,
+    pool_keeper,
+    reconciler,
+    recording_keeper,
+    snapshot_keeper,
+    startups,
+    timers,
+)
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
 from alcove.model.errors import Unavailable
@@ -21,8 +29,10 @@ def loops(core: Core) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
     """By name, each to be run until it is cancelled."""
     found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "journal": lambda: core.journal.run(core),
+        "news": lambda: news.run(core),
         "pools": lambda: pool_keeper.run(core),
         "reconciler": lambda: reconciler.run(core),
+        "recordings": lambda: recording_keeper.run(core),
         "snapshots": lambda: snapshot_keeper.run(core),
         "startups": lambda: startups.run(core),
         "timers": lambda: timers.run(core),

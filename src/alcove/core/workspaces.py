@@ -6,6 +6,7 @@ makes it true. Nothing here talks to a runtime.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -167,14 +168,7 @@ def _visible(actor: Actor, filters: WorkspaceFilters) -> WorkspaceFilters | None
         if owner not in (None, actor.id) or filters.owner_name not in (None, actor.name):
             return None
         owner = actor.id
-    return WorkspaceFilters(
-        owner=owner,
-        owner_name=filters.owner_name,
-        template=filters.template,
-        phases=filters.phases,
-        labels=filters.labels,
-        id=only if only is not None else filters.id,
-    )
+    return replace(filters, owner=owner, id=only if only is not None else filters.id)
 
 
 def _refuse_deleted(workspace: Workspace) -> None:

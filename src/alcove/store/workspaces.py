@@ -29,6 +29,7 @@ from alcove.model.errors import Conflict
 from alcove.model.pool import KEEPER
 from alcove.model.workspace import (
     Desired,
+    Kind,
     Lifetime,
     Phase,
     Spec,
@@ -73,6 +74,9 @@ class WorkspaceFilters:
     phases: Sequence[Phase] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     id: WorkspaceId | None = None
+    kind: Kind | None = None
+    text: str = ""
+    """Stands somewhere in the name, the template, the repository or the branch."""
 
 
 class Kept:
@@ -327,6 +331,12 @@ def _matching(tx: Tx, filters: WorkspaceFilters) -> Sequence[ColumnElement[bool]
         found.append(or_(*(workspaces.c.phase == phase for phase in filters.phases)))
     else:
         found.append(workspaces.c.phase != Phase.DELETED)
+    if filters.kind is not None:
+        found.append(workspaces.c.kind == filters.kind)
+    if filters.text:
+        of = workspaces.c
+        searched = (of.name, of.template, of.repo, of.branch)
+        found.append(or_(*(one.icontains(filters.text, autoescape=True) for one in searched)))
     position = func.strpos if tx.dialect.name == "postgresql" else func.instr
     for key, value in filters.labels.items():
         # Exact on canonical JSON: inside a string a quote is always preceded by a backslash.

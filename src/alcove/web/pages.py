@@ -5,10 +5,10 @@ then the server may no longer be allowed to read its own code.
 """
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from dataclasses import dataclass, fields
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Protocol, TypeAlias
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
@@ -24,7 +24,12 @@ from alcove.http.context import context_of
 from alcove.http.problem import HttpError, describe
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError, Unauthenticated
+from alcove.model.units import format_duration
 from alcove.web import assets
+from alcove.web.contexts import Frame
+from alcove.web.frame import bare_frame
+from alcove.web.text import ago, cores, image_title, mib, span, when
+from alcove.wire.problems import Problem
 
 _HERE: Final = Path(__file__).parent
 _VIEWS: Final = {path.name: path.read_text() for path in (_HERE / "views").glob("*.html")}
@@ -60,20 +65,34 @@ def router() -> APIRouter:
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
-def render(view: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-    """A page. What it shows is passed in; nothing is global but the style sheet."""
-    return HTMLResponse(_environment.get_template(view).render(**context), status)
+class Context(Protocol):
+    """A frozen dataclass; its fields are what the view knows."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+def render(view: str, context: Context, *, status: int = 200) -> HTMLResponse:
+    """A page, or a fragment of one. What it shows is in the context; nothing is global."""
+    return HTMLResponse(text_of(view, context), status)
+
+
+def text_of(view: str, context: Context) -> str:
+    known = {field.name: getattr(context, field.name) for field in fields(context)}
+    return _environment.get_template(view).render(known)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    frame: Frame
+    title: str
+    problem: Problem
 
 
 def error_page(request: Request, error: Exception) -> Response:
     problem, headers = describe(error, request_id=context_of(request.scope).request_id)
-    page = render(
-        "error.html",
-        status=problem.status,
-        user=context_of(request.scope).actor,
-        title=HTTPStatus(problem.status).phrase,
-        problem=problem,
-    )
+    title = HTTPStatus(problem.status).phrase.capitalize()
+    context = ErrorPage(bare_frame(request), title, problem)
+    page = render("error.html", context, status=problem.status)
     page.headers.update(headers)
     return page
 
@@ -83,28 +102,28 @@ def see(path: str) -> Response:
     return RedirectResponse(path, 303)
 
 
-def _ago(at: datetime | None, now: datetime) -> str:
-    """`4m 12s`, `3h 20m`, `5d`."""
-    if at is None:
-        return "never"
-    seconds = max(0, int(abs((now - at).total_seconds())))
-    days, rest = divmod(seconds, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, seconds = divmod(rest, 60)
-    if days:
-        return f"{days}d {hours}h" if hours else f"{days}d"
-    if hours:
-        return f"{hours}h {minutes}m"
-    return f"{minutes}m {seconds}s" if minutes else f"{seconds}s"
-
-
 def _make_environment() -> Environment:
     environment = Environment(
-        loader=DictLoader(_VIEWS), autoescape=True, undefined=StrictUndefined, auto_reload=False
+        loader=DictLoader(_VIEWS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
     )
     environment.globals["asset"] = assets.path_of  # pyright: ignore[reportArgumentType]
-    environment.globals["user"] = ""  # pyright: ignore[reportArgumentType]
-    environment.filters["ago"] = _ago  # pyright: ignore[reportArgumentType]
+    filters: dict[str, Callable[..., object]] = {
+        "ago": ago,
+        "cores": cores,
+        "duration": format_duration,
+        "image_title": image_title,
+        "mib": mib,
+        "span": span,
+        "when": when,
+    }
+    for name, make in filters.items():
+        environment.filters[name] = make  # pyright: ignore[reportArgumentType]
     for name in _VIEWS:
         environment.get_template(name)
     return environment

@@ -4,6 +4,24 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from alcove.web import sign_in, templates, workspaces
+from alcove.web import (
+    catalog,
+    create,
+    devices,
+    live,
+    patterns,
+    sign_in,
+    workspace,
+    workspaces,
+)
 
-PAGES: Final[tuple[APIRouter, ...]] = (sign_in.routes, workspaces.routes, templates.routes)
+PAGES: Final[tuple[APIRouter, ...]] = (
+    sign_in.routes,
+    devices.routes,
+    workspaces.routes,
+    workspace.routes,
+    catalog.routes,
+    create.routes,
+    live.routes,
+    patterns.routes,
+)

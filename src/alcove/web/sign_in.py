@@ -1,5 +1,6 @@
 """Signing in by password or by link, and out; and what pages load."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Query
@@ -14,15 +15,33 @@ from alcove.http.context import context_of
 from alcove.model.access import Actor
 from alcove.model.errors import Denied, Unauthenticated
 from alcove.web import assets
+from alcove.web.contexts import Frame
+from alcove.web.frame import bare_frame
 from alcove.web.pages import CoreOf, render, router, see
 
 routes = router()
 Text = Annotated[str, Query(max_length=512)]
 
 
+@dataclass(frozen=True, slots=True)
+class SignInPage:
+    frame: Frame
+    next: str
+    """Where to go then; a page of ours."""
+    name: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPage:
+    frame: Frame
+    token: str
+    fault: str = ""
+
+
 @routes.get("/sign-in")
-async def form(next: Text = "/") -> Response:
-    return render("sign_in.html", next=local(next), name="", fault="")
+async def form(request: Request, next: Text = "/") -> Response:
+    return render("sign_in.html", SignInPage(bare_frame(request), local(next)))
 
 
 @routes.post("/sign-in")
@@ -40,14 +59,15 @@ async def by_password(request: Request, core: CoreOf) -> Response:
             request_id=context.request_id,
         )
     except Unauthenticated as error:
-        return render("sign_in.html", status=401, next=back, name=name, fault=str(error))
+        page = SignInPage(bare_frame(request), back, name, str(error))
+        return render("sign_in.html", page, status=401)
     return _signed_in(request, done, back)
 
 
 @routes.get("/sign-in/link")
-async def confirm(token: Text) -> Response:
+async def confirm(request: Request, token: Text) -> Response:
     """One click away: whoever merely fetches the link does not use it up."""
-    return render("link.html", token=token, fault="")
+    return render("link.html", LinkPage(bare_frame(request), token))
 
 
 @routes.post("/sign-in/link")
@@ -63,7 +83,7 @@ async def by_link(request: Request, core: CoreOf) -> Response:
             request_id=context.request_id,
         )
     except Unauthenticated as error:
-        return render("link.html", status=401, token="", fault=str(error))
+        return render("link.html", LinkPage(bare_frame(request), "", str(error)), status=401)
     return _signed_in(request, done, "/")
 
 

@@ -1,0 +1,189 @@
+"""What one workspace's page tells: how its start went, what it uses, its ports, what happened.
+
+What only the runtime knows is asked for a moment and left out if it does not come.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import anyio
+
+from alcove.core import events, identity, ports, usages
+from alcove.core.agent import Reach
+from alcove.core.app import Core
+from alcove.drivers.base import Usage
+from alcove.model.access import Actor
+from alcove.model.errors import AlcoveError
+from alcove.model.event import Event, EventKind
+from alcove.model.lifecycle import SETTLED
+from alcove.model.port import Level
+from alcove.model.workspace import Phase, Workspace
+from alcove.store.events import EventFilters
+from alcove.web.contexts import Command, Fact, Step
+from alcove.web.text import cores, image_title, mib, span
+
+PATIENCE_S: Final = 0.5
+STEPS_MAX: Final = 50
+LINE_MAX: Final = 300
+_QUIET: Final = frozenset({"exec", "file", "channel"})
+"""Kinds that happen so often that they hide the others; the tab of events shows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortLine:
+    port: int
+    process: str
+    listening: bool
+    level: Level
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What changes by itself."""
+
+    moving: bool
+    steps: Sequence[Step] = ()
+    usage: Usage | None = None
+    ports: Sequence[PortLine] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event in words."""
+
+    at: datetime
+    who: str
+    what: str
+    why: str
+    kind: str
+
+
+async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str) -> Live:
+    """At most `PATIENCE_S` is waited for the agent."""
+    moving = workspace.phase not in SETTLED or workspace.health == "starting"
+    if workspace.phase is not Phase.RUNNING or workspace.handle is None:
+        steps = [Step(str(workspace.phase), "running", workspace.reason)] if moving else []
+        return Live(moving, steps)
+    steps: Sequence[Step] = ()
+    found: Sequence[PortLine] = ()
+    usage = (await usages.latest(core, [workspace.id])).get(workspace.id)
+    with anyio.move_on_after(PATIENCE_S):
+        try:
+            answer = await core.agents.startup(Reach.of(workspace), seen=0, wait_s=0)
+            steps = steps_of(answer.get("steps") or (), core.clock())
+            found = await ports_of(core, workspace)
+        except (AlcoveError, ValueError, AttributeError):
+            pass
+    return Live(moving, steps, usage, found)
+
+
+async def ports_of(core: Core, workspace: Workspace) -> Sequence[PortLine]:
+    there = {one.port: one for one in await ports.listening(core, workspace)}
+    shared = {one.port: one for one in await ports.shared(core, workspace)}
+    return [
+        PortLine(
+            port=port,
+            process=(there[port].process or "") if port in there else "",
+            listening=port in there,
+            level=shared[port].level if port in shared else Level.PRIVATE,
+            expires_at=shared[port].expires_at if port in shared else None,
+        )
+        for port in sorted({*there, *shared})
+    ]
+
+
+def steps_of(said: Sequence[Mapping[str, Any]], now: datetime) -> Sequence[Step]:
+    """The agent's start-up as a timeline; it is hostile, so everything is cut."""
+    found: list[Step] = []
+    for one in said[:STEPS_MAX]:
+        state = {"done": "done", "failed": "failed", "running": "running"}.get(
+            str(one.get("state")), "waiting"
+        )
+        detail = ""
+        if state == "failed":
+            detail = str(one.get("error") or f"exit code {one.get('exit_code')}")[:LINE_MAX]
+        elif state == "running":
+            detail = str(one.get("progress") or "")[:LINE_MAX]
+        found.append(Step(str(one.get("name"))[:64], state, detail, _took(one, now)))
+    return found
+
+
+def commands_of(workspace: Workspace) -> Sequence[Command]:
+    name = workspace.name
+    return (
+        Command(f"ssh {name}.alcove", "SSH"),
+        Command(f"alcove ssh {name}", "Without setting up"),
+        Command(f"alcove exec {name} -- bash", "A command"),
+        Command(f"alcove cp FILE {name}:", "Copy a file"),
+    )
+
+
+def facts_of(workspace: Workspace, owner: str) -> Sequence[Fact]:
+    spec = workspace.spec
+    found = [
+        Fact("Owner", owner),
+        Fact(
+            "Template",
+            f"{workspace.template} version {workspace.template_version}",
+            path=f"/templates/{workspace.template}",
+        ),
+        Fact("Image", image_title(spec.image), mono=True),
+        Fact("Isolation", f"{spec.isolation}, network {spec.network}"),
+        Fact(
+            "Limits",
+            f"{cores(spec.resources.cpu_millis)}, {mib(spec.resources.memory_mib)} memory, "
+            f"{mib(spec.resources.disk_mib)} disk",
+        ),
+    ]
+    if workspace.repo:
+        branch = f" ({workspace.branch})" if workspace.branch else ""
+        found.append(Fact("Repository", f"{workspace.repo}{branch}", mono=True))
+    found += [Fact(f"Label {key}", value) for key, value in sorted(workspace.labels.items())]
+    found.append(Fact("Created", at=workspace.created_at))
+    if workspace.phase is Phase.RUNNING and workspace.started_at:
+        found.append(Fact("Started", at=workspace.started_at))
+    if workspace.started:
+        why = f": {workspace.started_why}" if workspace.started_why else ""
+        found.append(Fact("First came", f"from {workspace.started}{why}"))
+    found.append(Fact("Last used", at=workspace.last_used_at))
+    if workspace.stop_at:
+        found.append(Fact("Stops", at=workspace.stop_at))
+    if workspace.expires_at:
+        found.append(Fact("Deleted", at=workspace.expires_at))
+    found.append(Fact("Id", workspace.id, mono=True))
+    return found
+
+
+async def told_of(
+    core: Core, actor: Actor, workspace: Workspace, *, limit: int, all: bool = False
+) -> Sequence[Told]:
+    """Newest first."""
+    about = EventFilters(subject=workspace.id)
+    found = await events.newest(core, actor, filters=about, limit=limit)
+    names = await identity.names(core, {event.actor for event in found})
+    return [told(event, names[event.actor]) for event in found]
+
+
+def told(event: Event, who: str) -> Told:
+    detail = event.detail
+    what = event.kind.replace(".", " ").replace("_", " ")
+    if event.kind == EventKind.WORKSPACE_PHASE_CHANGED:
+        what = f"{detail.get('from')} → {detail.get('to')}"
+    elif event.kind == EventKind.WORKSPACE_HEALTH_CHANGED:
+        what = f"start-up: {detail.get('to')}"
+    why = str(detail.get("reason") or detail.get("command") or detail.get("path") or "")
+    return Told(event.at, who, what[:LINE_MAX], why[:LINE_MAX], event.kind)
+
+
+def _took(step: Mapping[str, Any], now: datetime) -> str:
+    try:
+        began = datetime.fromisoformat(str(step["started_at"]))
+        text = step.get("ended_at")
+        ended = datetime.fromisoformat(str(text)) if text else now
+        seconds = (ended - began).total_seconds()
+    except (KeyError, ValueError, TypeError):
+        return ""
+    return f"{max(0.0, seconds):.1f}s" if seconds < 10 else span(seconds)

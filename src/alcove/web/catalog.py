@@ -1,0 +1,109 @@
+"""The catalog: what a workspace can be made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Final
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from alcove.core import templates
+from alcove.core.pages import PageRequest
+from alcove.core.templates import CatalogEntry
+from alcove.http.access import needs
+from alcove.model.access import Actor, Permission, allows
+from alcove.model.template import Recipe
+from alcove.web.contexts import Frame, Link
+from alcove.web.frame import frame_of
+from alcove.web.pages import CoreOf, render, router
+
+routes = router()
+Reader = Annotated[Actor, needs(Permission.TEMPLATE_READ)]
+ENTRIES_MAX: Final = 500
+_ICONS: Final = {
+    "code": "editor",
+    "debian": "debian",
+    "editor": "editor",
+    "globe": "globe",
+    "go": "go",
+    "jupyter": "notebook",
+    "nodejs": "nodejs",
+    "notebook": "notebook",
+    "python": "python",
+    "robot": "robot",
+    "web": "globe",
+}
+"""What a template's `icon: /icon/NAME.svg` is drawn as; anything else is a box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    name: str
+    title: str
+    line: str
+    """The description's first line."""
+    icon: str
+    tags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPage:
+    frame: Frame
+    cards: Sequence[Card]
+    q: str
+    may_create: bool
+
+
+@routes.get("/templates")
+async def find(
+    request: Request,
+    core: CoreOf,
+    actor: Reader,
+    q: Annotated[str, Query(max_length=128)] = "",
+) -> Response:
+    found = await templates.find(core, actor, PageRequest(ENTRIES_MAX))
+    context = CatalogPage(
+        frame=frame_of(request, actor, here="/templates", crumbs=(Link("Templates"),)),
+        cards=[card for card in cards_of(found.items) if _matches(card, q)],
+        q=q,
+        may_create=allows(actor, Permission.WORKSPACE_CREATE, owner=actor.id),
+    )
+    return render("catalog.html", context)
+
+
+def cards_of(entries: Sequence[CatalogEntry]) -> list[Card]:
+    """Of those that one may create from."""
+    return [card_of(entry) for entry in entries if entry.template.active is not None]
+
+
+def card_of(entry: CatalogEntry) -> Card:
+    recipe = entry.version.recipe
+    return Card(
+        name=entry.template.name,
+        title=recipe.display_name,
+        line=next(iter(recipe.description.strip().splitlines()), ""),
+        icon=icon_of(recipe),
+        tags=tags_of(recipe),
+    )
+
+
+def icon_of(recipe: Recipe) -> str:
+    """The symbol of the sprite. What a template names is looked up, never put into a page."""
+    return _ICONS.get(PurePosixPath(recipe.icon).stem, "box")
+
+
+def tags_of(recipe: Recipe) -> Sequence[str]:
+    tags = ["for agents" if recipe.kind == "agent" else "for people", str(recipe.isolation)]
+    if recipe.network != "open":
+        tags.append(f"network {recipe.network}")
+    if recipe.pool.max:
+        tags.append("ready in a pool")
+    return tags
+
+
+def _matches(card: Card, q: str) -> bool:
+    wanted = q.casefold().split()
+    text = " ".join((card.name, card.title, card.line, *card.tags)).casefold()
+    return all(word in text for word in wanted)
