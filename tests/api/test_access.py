@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from alcove.api.app import ROUTERS
@@ -59,7 +61,9 @@ async def token(api: Served, owner: Actor) -> str:
 
 
 async def ssh_key(api: Served, owner: Actor) -> str:
-    return (await ssh_keys.add(api.core, owner, name="x", public_key=PUBLIC_KEY)).id
+    public = Ed25519PrivateKey.generate().public_key()
+    text = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return (await ssh_keys.add(api.core, owner, name="x", public_key=text)).id
 
 
 async def user(api: Served, owner: Actor) -> str:
