@@ -1,7 +1,7 @@
 """Apps: what listens inside a workspace, for browsers and programs.
 
-By host (`8000--api--ada.<apps_domain>`) an app has an origin of its own, and browsers keep it
-apart from Alcove and from other apps. By path (`/apps/<signed token>/…`) it shares ours: it is
+By host (`8000--api--ada.<apps_domain>`, or `code--api--ada` for an app of the template's) an app
+has an origin of its own, and browsers keep it apart from Alcove and from other apps. By path (`/apps/<signed token>/…`) it shares ours: it is
 put into a sandbox there, without cookies. No host below the domain ever reaches the API.
 """
 
@@ -164,13 +164,13 @@ class Apps:
             await answer(scope, receive, send)
             return
         path, linked = _without_link(_raw_path(scope))
-        workspace = await find(core, name)
+        workspace, port = await find(core, name)
         if linked is not None and _is_navigation(scope):
-            link, _ = await self._link(linked, workspace, name.port, path)
+            link, _ = await self._link(linked, workspace, port, path)
             there = apps_entry.with_link(core, scope, link, path)
             await there(scope, receive, send)
             return
-        way = await self._way(scope, workspace, name.port, path, linked)
+        way = await self._way(scope, workspace, port, path, linked)
         if way is None or workspace is None:
             if way is None and _is_navigation(scope):
                 answer = apps_entry.begin(core, scope, label, path)
@@ -179,11 +179,11 @@ class Apps:
             raise _closed(core, scope, way)
         context = context_of(scope)
         address = context.address
-        await ports.opened(core, way.actor, workspace, name.port, address=address, by=way.by)
+        await ports.opened(core, way.actor, workspace, port, address=address, by=way.by)
         await serve_port(
             core,
             workspace,
-            name.port,
+            port,
             scope,
             receive,
             send,
@@ -283,15 +283,19 @@ class Apps:
         )
 
 
-async def find(core: Core, name: AppName) -> Workspace | None:
-    """The workspace that a host name means; None when it is not there (any more)."""
+async def find(core: Core, name: AppName) -> tuple[Workspace | None, int]:
+    """The workspace and the port that a host name means; None and 0 when either is not there
+    (any more): nobody is told which."""
     owner, slash, own_name = name.ref.rpartition("/")
     async with core.db.read() as tx:
         if slash:
             found = await workspaces.by_owner_name(tx, owner_name=owner, name=own_name)
         else:
             found = await workspaces.get(tx, WorkspaceId(name.ref))
-    return None if found is None or found.desired is Desired.DELETED else found
+    port = None if found is None else name.port(found)
+    if found is None or port is None or found.desired is Desired.DELETED:
+        return None, 0
+    return found, port
 
 
 def on_our_origin(headers: RawHeaders, *, prefix: str) -> RawHeaders:

@@ -73,7 +73,8 @@ async def enter(core: Core, connection: HTTPConnection) -> Response:
         here = f"{ENTER}?{urlencode({'to': label, 'state': state})}"
         return _never_kept(RedirectResponse(f"/sign-in?next={quote(here, safe='')}", 303))
     workspace = await _named(core, name.ref)
-    if workspace is None or not await ports.may_open(core, actor, workspace, name.port):
+    port = None if workspace is None else name.port(workspace)
+    if workspace is None or port is None or not await ports.may_open(core, actor, workspace, port):
         raise NotFound("there is no such app, or it is not yours to see")
     until = int(core.clock().timestamp()) + TICKET_S
     claims = [label, state, actor.credential, actor.id, until, secrets.token_urlsafe(12)]
@@ -102,10 +103,11 @@ async def arrive(core: Core, scope: Scope, label: str) -> Response:
     if not core.doors.spend(connection.query_params["ticket"], until=spent_until, now=now):
         raise refused
     workspace = await _named(core, name.ref)
-    if workspace is None:
+    port = None if workspace is None else name.port(workspace)
+    if workspace is None or port is None:
         raise NotFound("there is no such app, or it is not yours to see")
     ends = int(now.timestamp()) + PASS_S
-    value = seal(core.secret, _PASS, [workspace.id, name.port, credential, user, ends])
+    value = seal(core.secret, _PASS, [workspace.id, port, credential, user, ends])
     answer = RedirectResponse(_local(kept.partition(".")[2]), 303)
     _set(answer, scope, APP_COOKIE, value, PASS_S)
     _set(answer, scope, HANDSHAKE_COOKIE, "", 0)

@@ -171,7 +171,7 @@ def _member(recipe: Recipe, isolation: Isolation, settings: Settings) -> Spec | 
         return f"the template cannot be rendered without being asked: {error}"
     # Ephemeral: one that ends is never started again.
     return replace(
-        made.spec, isolation=isolation, ephemeral=True, env={}, clone=None, scripts=(), files={}
+        made.spec, isolation=isolation, ephemeral=True, env={}, clone=None, scripts=(), files={}, apps=()
     )
 
 

@@ -1,4 +1,4 @@
-"""What the agent of a new boot is told: environment, identity, start-up steps, files.
+"""What the agent of a new boot is told: environment, identity, start-up steps, apps, files.
 
 Nothing of this is baked into an image or a runtime, so that one that was started before it had
 an owner becomes anybody's. What is told is made here, purely; `hand_over` tells it.
@@ -81,6 +81,7 @@ def claim_body(
             "name": workspace.name,
         },
         "startup": {"id": boot or "boot", "steps": startup_steps(workspace.spec)},
+        "apps": supervised(workspace.spec),
     }
     if workspace.started_at is None and workspace.spec.files:
         body["files"] = dict(workspace.spec.files)
@@ -124,6 +125,26 @@ def startup_steps(spec: Spec) -> list[Mapping[str, Any]]:
         for script in spec.scripts
     ]
     return steps
+
+
+def supervised(spec: Spec) -> list[Mapping[str, Any]]:
+    """The apps that listen inside, as the agent keeps and watches them."""
+    return [
+        {
+            "name": app.name,
+            "command": app.command or "",
+            "port": app.port,
+            "start": app.start,
+            "env": dict(app.env),
+            "health": {
+                "path": app.health.path or "",
+                "interval_ms": app.health.interval_s * 1000,
+                "threshold": app.health.threshold,
+            },
+        }
+        for app in spec.apps
+        if app.port is not None
+    ]
 
 
 def _surroundings(workspace: Workspace, owner_name: str, settings: Settings) -> Mapping[str, str]:

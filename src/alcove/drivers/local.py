@@ -298,7 +298,7 @@ async def _receive_exactly(stream: anyio.abc.ByteReceiveStream, count: int) -> b
 
 def _for_host(spec: Spec) -> Spec:
     """Without what the agent is given: the privileged process need not see it."""
-    return replace(spec, env={}, clone=None, scripts=(), files={})
+    return replace(spec, env={}, clone=None, scripts=(), files={}, apps=())
 
 
 def _sha256(control_key: str) -> str:

@@ -3,29 +3,22 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from alcove.model.access import OWN, Actor, Permission, allows
-from alcove.model.workspace import UserId, WorkspaceId
+from alcove.model.app import Level as Level
+from alcove.model.app import by_name
+from alcove.model.workspace import UserId, Workspace, WorkspaceId
 
 PORT_MAX: Final = 65535
 LABEL_MAX: Final = 63
 """Of a host name, RFC 1035."""
-_BY_ID: Final = re.compile(r"([1-9][0-9]{0,4})--(ws-[a-z2-7]{16})")
 _NAME: Final = r"[a-z0-9]+(?:-[a-z0-9]+)*"
-_BY_NAME: Final = re.compile(rf"([1-9][0-9]{{0,4}})--({_NAME})--({_NAME})")
-
-
-class Level(StrEnum):
-    """Who may open a port."""
-
-    PRIVATE = "private"
-    """Its owner, and administrators."""
-    TEAM = "team"
-    """Everybody who may have workspaces here."""
-    PUBLIC = "public"
-    """Everybody who knows the address."""
+APP_NAME: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+"""Begins with a letter, so that it is never a port's number."""
+_WHAT: Final = rf"([1-9][0-9]{{0,4}}|{APP_NAME})"
+_BY_ID: Final = re.compile(rf"{_WHAT}--(ws-[a-z2-7]{{16}})")
+_BY_NAME: Final = re.compile(rf"{_WHAT}--({_NAME})--({_NAME})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +38,19 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class AppName:
-    """The first label of an app's host name: `8000--api--ada`, or `8000--ws-…`."""
+    """The first label of an app's host name: `8000--api--ada`, `code--api--ada`, `8000--ws-…`."""
 
-    port: int
+    target: int | str
+    """A port, or the name of one of the template's apps."""
     ref: str
     """The workspace's id, or `owner/name`."""
+
+    def port(self, workspace: Workspace) -> int | None:
+        """None when the workspace has no app of that name that listens."""
+        if isinstance(self.target, int):
+            return self.target
+        app = by_name(workspace.spec.apps, self.target)
+        return None if app is None else app.port
 
 
 def opens(actor: Actor | None, level: Level, *, owner: UserId, workspace: WorkspaceId) -> bool:
@@ -66,12 +67,12 @@ def opens(actor: Actor | None, level: Level, *, owner: UserId, workspace: Worksp
     return (actor.scopes is None or enter in actor.scopes) and enter in OWN[actor.role]
 
 
-def app_label(port: int, *, id: WorkspaceId, name: str, owner: str) -> str:
+def app_label(target: int | str, *, id: WorkspaceId, name: str, owner: str) -> str:
     """The readable name where it is a host name's label, and else the one with the id."""
-    readable = f"{port}--{name}--{owner}"
+    readable = f"{target}--{name}--{owner}"
     if len(readable) <= LABEL_MAX and _BY_NAME.fullmatch(readable):
         return readable
-    return f"{port}--{id}"
+    return f"{target}--{id}"
 
 
 def read_app_label(label: str) -> AppName | None:
@@ -79,9 +80,10 @@ def read_app_label(label: str) -> AppName | None:
     if len(label) > LABEL_MAX:
         return None
     if found := _BY_ID.fullmatch(label):
-        port, ref = int(found[1]), found[2]
+        what, ref = found[1], found[2]
     elif found := _BY_NAME.fullmatch(label):
-        port, ref = int(found[1]), f"{found[3]}/{found[2]}"
+        what, ref = found[1], f"{found[3]}/{found[2]}"
     else:
         return None
-    return AppName(port, ref) if port <= PORT_MAX else None
+    target = int(what) if what[0].isdigit() else what
+    return None if isinstance(target, int) and target > PORT_MAX else AppName(target, ref)

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from alcove.model.app import App
 from alcove.model.image import Image
 from alcove.model.pool import NO_POOL, PoolSettings
 from alcove.model.workspace import (
@@ -120,6 +121,7 @@ class Recipe:
     """Whether the template says `isolation`, or left it to the installation."""
     isolation_min: Isolation | None = None
     """The least that one may ask for; None: `isolation`, if that is given."""
+    apps: tuple[App, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NewType
 
+from alcove.model.app import App
 from alcove.model.image import Image
 
 WorkspaceId = NewType("WorkspaceId", str)
@@ -140,7 +141,7 @@ class Clone:
 @dataclass(frozen=True, slots=True)
 class Spec:
     """Everything needed to make the workspace true. A driver reads what the runtime needs; the
-    agent is given `env`, `clone` and `scripts` when it is claimed."""
+    agent is given `env`, `clone`, `scripts` and `apps` when it is claimed."""
 
     image: Image
     isolation: Isolation
@@ -159,6 +160,7 @@ class Spec:
     snapshot: SnapshotId | None = None
     """What a first start begins from instead of the bare image: files, and where the snapshot
     has them, processes and memory. Later starts do not look at it."""
+    apps: tuple[App, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
