@@ -120,10 +120,10 @@ async def served(
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncGenerator[str]:
-    """The app under the real listener on loopback; answers its URL."""
+async def listening(app: ASGIApp, *, port: int = 0) -> AsyncGenerator[str]:
+    """The app under the real listener on loopback; answers its URL. A `port` of 0 is any."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", port))
     server: HttpServer = http_server(app)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: server.serve(sockets=[listener]))
