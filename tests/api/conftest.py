@@ -4,6 +4,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from alcove.config import Settings
 from alcove.store.db import Database
 from alcove.store.migrate import migrate
 from tests.api.served import Served, copied, served
@@ -34,8 +35,10 @@ async def sqlite(migrated: Path, tmp_path: Path) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture
-async def api(sqlite: Database, clock: MovedClock) -> AsyncGenerator[Served]:
-    async with served(sqlite, clock) as found:
+async def api(sqlite: Database, clock: MovedClock, tmp_path: Path) -> AsyncGenerator[Served]:
+    settings = Settings(driver="fake", data_dir=tmp_path)
+    settings.server_dir.mkdir()
+    async with served(sqlite, clock, settings=settings) as found:
         yield found
 
 

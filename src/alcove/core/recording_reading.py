@@ -31,7 +31,8 @@ from alcove.model.errors import (
 )
 from alcove.model.event import EventKind
 from alcove.model.recording import Recording, RecordingState, SessionKind
-from alcove.store import events, recordings
+from alcove.model.workspace import UserId, WorkspaceId
+from alcove.store import events, recordings, users
 from alcove.store.recordings import RecordingFilters
 from alcove.store.workspaces import Position
 
@@ -49,7 +50,7 @@ class Wanted:
     workspace: str | None = None
     owner: str | None = None
     actor: str | None = None
-    """User ids, of the workspace's owner and of who sat at the terminal."""
+    """User names, of the workspace's owner and of who sat at the terminal; `me`: the caller."""
     kind: SessionKind | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -210,7 +211,7 @@ def _range(size: int, start: int | None, end: int | None) -> tuple[int, int]:
     if start is None and end is not None:
         return max(0, size - end), size
     first = start or 0
-    if first > size or (first == size and size > 0):
+    if start is not None and first >= size:
         raise OutOfRange(f"the recording has {size} bytes")
     return first, size if end is None else min(end, size)
 
@@ -251,19 +252,24 @@ async def _filters(core: Core, actor: Actor, wanted: Wanted) -> RecordingFilters
     filters = RecordingFilters(
         owner=None if everyone else actor.id,
         workspace=actor.workspace,
-        actor=wanted.actor,  # pyright: ignore[reportArgumentType]
         kind=wanted.kind,
         since=wanted.since,
         until=wanted.until,
     )
     if wanted.owner is not None:
-        if not everyone and wanted.owner != actor.id:
+        owner = await _user(core, actor, wanted.owner)
+        if owner is None or not (everyone or owner == actor.id):
             return None
-        filters = replace(filters, owner=wanted.owner)
+        filters = replace(filters, owner=owner)
+    if wanted.actor is not None:
+        sat = await _user(core, actor, wanted.actor)
+        if sat is None:
+            return None
+        filters = replace(filters, actor=sat)
     if wanted.workspace is not None:
         if access.WORKSPACE_ID.fullmatch(wanted.workspace):
             # It may be gone by now; its recordings are not.
-            id = wanted.workspace
+            id = WorkspaceId(wanted.workspace)
         else:
             read = Permission.WORKSPACE_READ
             id = (await access.workspace(core, actor, wanted.workspace, read)).id
@@ -271,6 +277,14 @@ async def _filters(core: Core, actor: Actor, wanted: Wanted) -> RecordingFilters
             return None
         filters = replace(filters, workspace=id)
     return filters
+
+
+async def _user(core: Core, actor: Actor, name: str) -> UserId | None:
+    if name in ("me", actor.name):
+        return actor.id
+    async with core.db.read() as tx:
+        found = await users.by_name(tx, name)
+    return None if found is None else found.id
 
 
 def _may(actor: Actor, recording: Recording) -> bool:

@@ -8,6 +8,7 @@ import httpx
 
 from alcove.sdk._async.events import AsyncEvents
 from alcove.sdk._async.pools import AsyncPools
+from alcove.sdk._async.recordings import AsyncRecordings
 from alcove.sdk._async.sandboxes import TTL, AsyncSandbox, AsyncSandboxes, temporary
 from alcove.sdk._async.server import AsyncServer
 from alcove.sdk._async.snapshots import AsyncSnapshots
@@ -45,6 +46,7 @@ class AsyncAlcove:
         self.workspaces = AsyncWorkspaces(self._transport)
         self.sandboxes = AsyncSandboxes(self.workspaces)
         self.snapshots = AsyncSnapshots(self._transport)
+        self.recordings = AsyncRecordings(self._transport)
         self.templates = AsyncTemplates(self._transport)
         self.pools = AsyncPools(self._transport)
         self.users = AsyncUsers(self._transport)

@@ -9,6 +9,7 @@ import httpx
 
 from alcove.sdk._sync.events import Events
 from alcove.sdk._sync.pools import Pools
+from alcove.sdk._sync.recordings import Recordings
 from alcove.sdk._sync.sandboxes import TTL, Sandbox, Sandboxes, temporary
 from alcove.sdk._sync.server import Server
 from alcove.sdk._sync.snapshots import Snapshots
@@ -46,6 +47,7 @@ class Alcove:
         self.workspaces = Workspaces(self._transport)
         self.sandboxes = Sandboxes(self.workspaces)
         self.snapshots = Snapshots(self._transport)
+        self.recordings = Recordings(self._transport)
         self.templates = Templates(self._transport)
         self.pools = Pools(self._transport)
         self.users = Users(self._transport)
