@@ -22,6 +22,7 @@ from alcove.core import snapshots, ssh_keys, users
 from alcove.core.users import UserChanges
 from alcove.model.access import Actor, Permission
 from alcove.store import tokens
+from tests.api.recordings import made_recording
 from tests.api.served import ADA, BOB, EVE, MAX, ROOT, Served
 from tests.conftest import T0
 
@@ -66,6 +67,10 @@ async def ssh_key(api: Served, owner: Actor) -> str:
     return (await ssh_keys.add(api.core, owner, name="x", public_key=text)).id
 
 
+async def recording(api: Served, owner: Actor) -> str:
+    return (await made_recording(api, owner)).id
+
+
 async def user(api: Served, owner: Actor) -> str:
     return owner.name
 
@@ -104,6 +109,9 @@ ROWS: dict[str, Row] = {
     f"GET {W}/processes/{{process}}": Row(**CHANGE),
     f"DELETE {W}/processes/{{process}}": Row(**CHANGE),
     f"POST {W}/processes/{{process}}/signal": Row(**CHANGE, body={"signal": "TERM"}),
+    f"GET {W}/terminals": Row(**CHANGE),
+    f"PATCH {W}/terminals/{{session}}": Row(**CHANGE, body={"name": "build"}),
+    f"DELETE {W}/terminals/{{session}}": Row(**CHANGE),
     f"GET {W}/files/watch": Row(**CHANGE),
     f"POST {W}/ports/{{port}}/share": Row(**CHANGE, body={"level": "team"}),
     f"DELETE {W}/ports/{{port}}/share": Row(**CHANGE),
@@ -176,6 +184,16 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v2/users/me/ssh-keys/{id}": Row(**ANYONE, subject=ssh_key),
     "POST /api/v2/ssh/certificates": Row(
         own=(YES, YES, YES, YES), body={"public_key": PUBLIC_KEY}, bound=YES
+    ),
+    "GET /api/v2/recordings": Row(own=(YES, YES, YES, YES), bound=YES),
+    **{
+        f"GET /api/v2/recordings/{{recording}}{of}": Row(
+            own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, YES), subject=recording
+        )
+        for of in ("", "/cast", "/commands", "/proof")
+    },
+    "DELETE /api/v2/recordings/{recording}": Row(
+        own=(YES, YES, NO, NO), other=(YES, YES, HIDDEN, NO), subject=recording
     ),
     "GET /api/v2/server": Row(**ANYONE),
 }
@@ -326,7 +344,7 @@ async def _call(api: Served, name: str, client: httpx.AsyncClient, about: Actor)
         named = await row.subject(api, about)
         fields = {f for _, f, _, _ in string.Formatter().parse(path) if f}
         path = path.format(
-            **{f: "1" if f in {"number", "port", "process"} else named for f in fields}
+            **{f: "1" if f in {"number", "port", "process", "session"} else named for f in fields}
         )
     return await client.request(
         method, path, json=row.body, params=dict(row.query), headers=dict(row.headers)
