@@ -1,24 +1,22 @@
-"""WebSockets: a process with live streams, and terminals.
+"""WebSockets: a process with live streams, and what others that carry processes share.
 
 A refusal is an HTTP answer with a problem as long as there is no WebSocket yet; after that it is
 one text message with the problem, and close code 4000. The workspace is read only as fast as the
 client reads.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Final, TypeAlias
 
 import anyio
 from fastapi import Query
-from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.execs import exit_of
 from alcove.api.routing import router
-from alcove.core import execs, terminals
+from alcove.core import execs
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.agent import Frame as AgentFrame
 from alcove.core.app import Core
@@ -28,7 +26,7 @@ from alcove.http.access import needs
 from alcove.http.body import parse
 from alcove.http.problem import HttpError, refuse_socket
 from alcove.model.access import Actor, Permission
-from alcove.model.errors import AlcoveError, FieldError, Invalid
+from alcove.model.errors import AlcoveError, Invalid
 from alcove.wire.execs import COLUMNS_MAX, Frame, ProcessRequest, ProcessSignal, TerminalSize
 
 routes = router("exec")
@@ -56,35 +54,6 @@ async def process(socket: WebSocket, core: CoreOf, actor: Runner, ref: Workspace
             await carry(
                 frames_out(live, socket),
                 frames_in(live, socket),
-                still_allowed(core, actor),
-            )
-
-    await guarded(socket, serve)
-
-
-@routes.websocket("/workspaces/{workspace}/terminal")
-async def terminal(
-    socket: WebSocket,
-    core: CoreOf,
-    actor: Runner,
-    ref: WorkspaceRef,
-    session: Annotated[str, Query(max_length=64)] = "main",
-    cols: Side = 80,
-    rows: Side = 24,
-) -> None:
-    """A terminal that survives a reconnect: name the same `session` again and get the end of
-    what it wrote. Input and sizes go in as JSON text, output comes as binary messages."""
-    await _must_run(core, actor, ref)
-    await socket.accept()
-
-    async def serve() -> None:
-        opened = terminals.open_terminal(core, actor, ref, session=session, size=(cols, rows))
-        async with opened as live:
-            size = json.dumps({"cols": cols, "rows": rows}).encode()
-            await live.send(AgentFrame.RESIZE, size)
-            await carry(
-                _terminal_out(live, socket),
-                _terminal_in(live, socket),
                 still_allowed(core, actor),
             )
 
@@ -186,44 +155,6 @@ def _from_client(data: bytes) -> tuple[Frame, bytes]:
     kind, payload = Frame(data[0]), data[1:]
     model = _FROM_CLIENT[kind]
     return kind, payload if model is None else parse(model, payload).model_dump_json().encode()
-
-
-async def _terminal_out(live: Process, socket: WebSocket) -> None:
-    async for kind, payload in live.frames():
-        if kind in {AgentFrame.STDOUT, AgentFrame.STDERR}:
-            await socket.send_bytes(payload)
-        elif kind is AgentFrame.EXIT:
-            ended = exit_of(payload)
-            said = {"type": "exit", "exit_code": ended.exit_code, "signal": ended.signal}
-            await socket.send_text(json.dumps(said))
-            return
-
-
-async def _terminal_in(live: Process, socket: WebSocket) -> None:
-    """`{"type": "input", "data": "ls\\n"}` and `{"type": "resize", "cols": 80, "rows": 24}`."""
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code") or 1005)
-        kind, payload = _typed(message.get("text"))
-        await _give(live, kind, payload)
-
-
-def _typed(text: object) -> tuple[AgentFrame, bytes]:
-    try:
-        said = json.loads(text) if isinstance(text, str) else None
-        match said:
-            case {"type": "input", "data": str() as data} if len(data) <= PAYLOAD_MAX:
-                return AgentFrame.STDIN, data.encode()
-            case {"type": "resize", "cols": int() as cols, "rows": int() as rows}:
-                size = TerminalSize(cols=cols, rows=rows)
-                return AgentFrame.RESIZE, size.model_dump_json().encode()
-            case _:
-                pass
-    except (ValidationError, ValueError):
-        pass
-    said = 'send {"type": "input", "data": …} or {"type": "resize", "cols": …, "rows": …}'
-    raise Invalid(said, [FieldError("type", said)])
 
 
 async def _binary(socket: WebSocket) -> bytes:

@@ -44,7 +44,7 @@ CALL_TIMEOUT_S: Final = 15.0
 CONNECT_TIMEOUT_S: Final = 10.0
 FRAME_MAX: Final = 1 << 20
 _HEADER: Final = struct.Struct(">BI")
-_KINDS: Final = frozenset(range(8))
+_KINDS: Final = frozenset(range(9))
 
 
 class Frame(IntEnum):
@@ -58,6 +58,8 @@ class Frame(IntEnum):
     STDIN_EOF = 5
     RESIZE = 6
     SIGNAL = 7
+    RESYNC = 8
+    """To viewers of a terminal: output was left out; where it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,19 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """To be one of several viewers of a terminal, and what was seen of it before."""
+
+    id: str = ""
+    """Which process it was; another one is seen from its beginning."""
+    after: int | None = None
+    """How many bytes of its output."""
+
+    def body(self) -> Mapping[str, Any]:
+        return {"id": self.id, "after": self.after}
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A process to run. `stdin`: all of it, True for a live one, False for none."""
 
@@ -92,6 +107,7 @@ class Call:
     """Columns and rows."""
     tag: str | None = None
     detach: bool = False
+    view: View | None = None
     kind: SessionKind = SessionKind.EXEC
     shown: Sequence[str] = ()
     """What events tell instead of the command, where that is wrapped in a script of ours."""
@@ -110,6 +126,7 @@ class Call:
             "output_limit": self.output_limit,
             "tag": self.tag,
             "detach": self.detach or None,
+            "view": None if self.view is None else self.view.body(),
         }
         said |= {name: value for name, value in optional.items() if value is not None}
         if self.terminal is not None:

@@ -2,28 +2,52 @@
 of what it wrote meanwhile.
 
 A terminal is a process of the agent's with a tag. Whoever names a session that runs is attached
-to it; otherwise it is started.
+to it; otherwise it is started. The agent keeps what a terminal wrote, and who looks at it.
 """
 
 import base64
 import json
 import re
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
 
-from alcove.core.agent import Call, Process, Reach
+import anyio
+
+from alcove.core import tagged
+from alcove.core.agent import Call, Process, Reach, View
 from alcove.core.app import Core
 from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
-from alcove.model.errors import FieldError, Invalid, NotFound
+from alcove.model.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from alcove.model.event import EventKind, NewEvent
 from alcove.model.recording import SessionKind
 from alcove.model.workspace import Workspace
 
 SESSION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHELL: Final = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
+TERM: Final = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+NAME_MAX: Final = 64
+_TAG: Final = "terminal:"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """One that runs."""
+
+    session: str
+    name: str
+    """What people called it; empty if nobody did."""
+    title: str
+    """What its program calls it, such as `vim: notes.txt`. Whatever wrote it is not trusted."""
+    pid: int
+    viewers: int
+    columns: int
+    rows: int
+    started_at: datetime
 
 
 @asynccontextmanager
@@ -35,52 +59,115 @@ async def open_terminal(
     session: str,
     size: tuple[int, int],
     command: Sequence[str] = SHELL,
+    view: View | None = None,
 ) -> AsyncGenerator[Process]:
-    """Attach to the session, or start it. Raises Conflict unless the workspace is running."""
+    """Attach to the session, or start it. Raises Conflict unless the workspace is running.
+
+    With `view`, STARTED says where the output begins, RESYNC where it goes on after some was
+    left out because this viewer was too slow, and RESIZE how large the terminal is for all.
+    """
+    workspace, reach = await _at(core, actor, ref, session)
+    tag = _TAG + session
+    call = Call(command=command, env=TERM, terminal=size, tag=tag, detach=True, view=view)
+    await core.journal.record(_told(EventKind.SESSION_OPENED, core, actor, workspace, session))
+    try:
+        async with (
+            _opened(core, reach, call) as process,
+            _recorded(core, actor, workspace, process, session, size) as watched,
+        ):
+            yield watched
+    finally:
+        with anyio.CancelScope(shield=True):
+            closed = _told(EventKind.SESSION_CLOSED, core, actor, workspace, session)
+            await core.journal.record(closed)
+
+
+async def find(core: Core, actor: Actor, ref: str) -> Sequence[Terminal]:
+    """Those that run, oldest first."""
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
+    answer = await core.agents.json(Reach.of(workspace), "GET", f"/alcove/terminals?prefix={_TAG}")
+    try:
+        listed: Sequence[Mapping[str, Any]] = answer["terminals"]
+        found = [_terminal(said) for said in listed]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unavailable("the agent's list of terminals cannot be read") from error
+    return sorted(found, key=lambda one: one.started_at)
+
+
+async def rename(core: Core, actor: Actor, ref: str, session: str, name: str) -> None:
+    """Call it something else; the session stays what it is. Raises NotFound when none runs."""
+    _, reach = await _at(core, actor, ref, session)
+    try:
+        said = {"tag": _TAG + session, "label": name}
+        await core.agents.json(reach, "POST", "/alcove/terminals", said)
+    except NotFound as error:
+        raise _no_such(session) from error
+
+
+async def close(core: Core, actor: Actor, ref: str, session: str) -> None:
+    """End it, with all that runs in it. One that has ended is fine."""
+    workspace, reach = await _at(core, actor, ref, session)
+    with suppress(NotFound):
+        await tagged.kill(core, reach, _TAG + session)
+    core.journal.used(workspace.id, core.clock())
+
+
+async def _at(core: Core, actor: Actor, ref: str, session: str) -> tuple[Workspace, Reach]:
     if not SESSION.fullmatch(session):
         said = "use 1 to 64 letters, digits, dots, dashes and underscores"
         raise Invalid(f"session: {said}", [FieldError("session", said)])
     workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
-    reach = Reach.of(workspace)
-    tag = f"terminal:{session}"
-    await core.journal.record(_opened(core, actor, workspace, session))
     core.journal.used(workspace.id, core.clock())
+    return workspace, Reach.of(workspace)
+
+
+@asynccontextmanager
+async def _opened(core: Core, reach: Reach, call: Call) -> AsyncGenerator[Process]:
+    """Attached, else started, else attached: somebody else may start it in between."""
     try:
-        async with (
-            _attached(core, reach, tag) as process,
-            _recorded(core, actor, workspace, process, session, size) as watched,
-        ):
-            yield watched
+        async with _once_refused(_attached(core, reach, call), NotFound) as process:
+            yield process
             return
-    except _NoSuchSession:
+    except _Refused:
         pass
-    call = Call(
-        command=command, env={"TERM": "xterm-256color"}, terminal=size, tag=tag, detach=True
-    )
-    async with (
-        core.agents.process(reach, call) as process,
-        _recorded(core, actor, workspace, process, session, size) as watched,
-    ):
-        yield watched
+    try:
+        async with _once_refused(core.agents.process(reach, call), Conflict) as process:
+            yield process
+            return
+    except _Refused:
+        pass
+    async with _attached(core, reach, call) as process:
+        yield process
 
 
-class _NoSuchSession(Exception):
+class _Refused(Exception):
     """Raised before anything is yielded, so that it cannot be one of the caller's own errors."""
 
 
 @asynccontextmanager
-async def _attached(core: Core, reach: Reach, tag: str) -> AsyncGenerator[Process]:
-    said = base64.b64encode(json.dumps({"tag": tag}).encode()).decode()
-    headers = [("X-Alcove-Process", said)]
-    opened = core.agents.stream(reach, "attach=1&replay=1", headers)
+async def _once_refused(
+    opening: AbstractAsyncContextManager[Process], refusal: type[Exception]
+) -> AsyncGenerator[Process]:
     try:
-        stream = await opened.__aenter__()
-    except NotFound as error:
-        raise _NoSuchSession from error
+        process = await opening.__aenter__()
+    except refusal as error:
+        raise _Refused from error
     try:
-        yield Process(stream)
+        yield process
     finally:
-        await opened.__aexit__(None, None, None)
+        await opening.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def _attached(core: Core, reach: Reach, call: Call) -> AsyncGenerator[Process]:
+    asked: dict[str, Any] = {"tag": call.tag}
+    if call.view is not None and call.terminal is not None:
+        size = {"cols": call.terminal[0], "rows": call.terminal[1]}
+        asked |= {"view": call.view.body(), "pty": size}
+    said = base64.b64encode(json.dumps(asked).encode()).decode()
+    headers = [("X-Alcove-Process", said)]
+    async with core.agents.stream(reach, "attach=1&replay=1", headers) as stream:
+        yield Process(stream)
 
 
 def _recorded(
@@ -95,9 +182,36 @@ def _recorded(
     return recorded(core, actor, workspace, process, kind=kind, title=session, size=size)
 
 
-def _opened(core: Core, actor: Actor, workspace: Workspace, session: str) -> NewEvent:
+def _terminal(said: Mapping[str, Any]) -> Terminal:
+    """What the agent says is bounded here too: it runs where it could be meddled with."""
+    found = Terminal(
+        session=str(said["tag"]).removeprefix(_TAG),
+        name=_shown(said["label"]),
+        title=_shown(said["title"]),
+        pid=int(said["pid"]),
+        viewers=int(said["viewers"]),
+        columns=int(said["cols"]),
+        rows=int(said["rows"]),
+        started_at=datetime.fromisoformat(str(said["started_at"])),
+    )
+    if not SESSION.fullmatch(found.session) or found.started_at.tzinfo is None:
+        raise ValueError("that is none of ours")
+    return replace(found, viewers=max(0, found.viewers))
+
+
+def _shown(text: object) -> str:
+    return "".join(c for c in str(text)[:256] if c.isprintable())
+
+
+def _no_such(session: str) -> NotFound:
+    return NotFound(f"no terminal {session!r} runs here")
+
+
+def _told(
+    kind: EventKind, core: Core, actor: Actor, workspace: Workspace, session: str
+) -> NewEvent:
     return NewEvent(
-        EventKind.SESSION_OPENED,
+        kind,
         actor=actor.id,
         subject=workspace.id,
         owner=workspace.owner,

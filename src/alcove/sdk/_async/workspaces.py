@@ -17,6 +17,7 @@ from alcove.sdk._async.ports import AsyncPorts
 from alcove.sdk._async.primitives import sleep
 from alcove.sdk._async.processes import AsyncProcesses
 from alcove.sdk._async.snapshots import take
+from alcove.sdk._async.terminals import AsyncTerminals
 from alcove.sdk._async.transport import AsyncTransport
 from alcove.sdk.answers import Query, read, request
 from alcove.sdk.changes import Never
@@ -161,6 +162,7 @@ class AsyncWorkspace:
         self.files = AsyncFiles(transport, self._path)
         self.ports = AsyncPorts(transport, self._path)
         self.processes = AsyncProcesses(transport, self._path)
+        self.terminals = AsyncTerminals(transport, self._path)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.info.owner}/{self.info.name} {self.info.phase}>"

@@ -18,6 +18,7 @@ from alcove.sdk._sync.ports import Ports
 from alcove.sdk._sync.primitives import sleep
 from alcove.sdk._sync.processes import Processes
 from alcove.sdk._sync.snapshots import take
+from alcove.sdk._sync.terminals import Terminals
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import Query, read, request
 from alcove.sdk.changes import Never
@@ -160,6 +161,7 @@ class Workspace:
         self.files = Files(transport, self._path)
         self.ports = Ports(transport, self._path)
         self.processes = Processes(transport, self._path)
+        self.terminals = Terminals(transport, self._path)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.info.owner}/{self.info.name} {self.info.phase}>"
