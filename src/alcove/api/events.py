@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,13 +16,12 @@ from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.pages import PageQuery
 from alcove.api.routing import router
 from alcove.api.streaming import EVENT_STREAM, Streaming, Writer, closing, wants_events
-from alcove.core import events, identity, users, workspaces
+from alcove.core import events, identity, workspaces
 from alcove.core.app import Core
 from alcove.core.pages import read_cursor, write_cursor
 from alcove.http.access import needs
 from alcove.model import event as model
 from alcove.model.access import Actor, Permission
-from alcove.model.errors import NotFound
 from alcove.store.events import EventFilters
 from alcove.wire.base import Page
 from alcove.wire.events import Event
@@ -40,12 +39,19 @@ class EventQuery(PageQuery):
     type: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] = Field(
         default_factory=list[str]
     )
-    """Such as `workspace.created`; any of these."""
+    """Such as `workspace.created`, or `workspace.*` for all of a noun; any of these."""
 
 
 class AuditQuery(EventQuery):
     actor: Annotated[str, Field(max_length=64)] | None = None
     """A user's name, or `system`."""
+    owner: Annotated[str, Field(max_length=64)] | None = None
+    """Name of the user whom the subject belongs to."""
+    subject: Annotated[str, Field(max_length=64)] | None = None
+    """Id of what it is about."""
+    since: AwareDatetime | None = None
+    """Not before; `until` is the first moment that does not count."""
+    until: AwareDatetime | None = None
 
 
 @routes.get("/events", **documents(Page[Event], events=_EXAMPLE))
@@ -56,12 +62,21 @@ async def find(
     query: Annotated[AuditQuery, Query()],
 ) -> Response:
     """Events that the caller may read: what is theirs, what they did; for auditors all."""
-    by = None
-    if query.actor is not None:
-        by = await _user_id(core, actor, query.actor)
-        if by is None:
-            return answer(Page[Event](items=[]))
-    filters = EventFilters(kinds=query.type, actor=by)
+    found: dict[str, str] = {}
+    for name, wanted in (("actor", query.actor), ("owner", query.owner)):
+        if wanted is not None:
+            id = await events.user_id(core, actor, wanted)
+            if id is None:
+                return answer(Page[Event](items=[]))
+            found[name] = id
+    filters = EventFilters(
+        kinds=query.type,
+        actor=found.get("actor"),
+        owner=found.get("owner"),
+        subject=query.subject,
+        since=query.since,
+        until=query.until,
+    )
     return await _answer(request, core, actor, query, filters)
 
 
@@ -114,15 +129,6 @@ async def _followed(
                     await writer.event(event.type, event, id=event.seq)
 
     return Streaming(core, actor, fill, media_type=EVENT_STREAM)
-
-
-async def _user_id(core: Core, actor: Actor, name: str) -> str | None:
-    if name in {"system", actor.id}:
-        return name
-    try:
-        return (await users.get(core, actor, name)).id
-    except NotFound:
-        return None
 
 
 async def _present(core: Core, found: Sequence[model.Event]) -> list[Event]:

@@ -1,5 +1,7 @@
 """`alcove logs` and `alcove events`: what is happening, line by line."""
 
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,20 +40,36 @@ def events(
     after: Annotated[
         int | None, typer.Option("--after", help="Only above this sequence number.", min=0)
     ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", help="Not before this moment, in UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", help="Before this moment, in UTC.")
+    ] = None,
     as_json: JsonLines = False,
 ) -> None:
     """Show what happened, oldest first."""
+    span = [None if at is None else at.replace(tzinfo=UTC) for at in (since, until)]
+    if follow and any(span):
+        raise typer.BadParameter("--since and --until are for what happened already; not with -f")
     with connect() as api:
         if workspace is not None:
             one = api.workspaces.get(workspace)
             found = one.follow_events(after=after or 0) if follow else one.events(after=after)
             found = (
-                e for e in found if (kind or e.type) == e.type and (actor or e.actor) == e.actor
+                e
+                for e in found
+                if fnmatchcase(e.type, kind or "*")
+                and (actor or e.actor) == e.actor
+                and (span[0] or e.at) <= e.at
+                and (span[1] is None or e.at < span[1])
             )
         elif follow:
             found = api.events.follow(after=after, type=kind, actor=actor)
         else:
-            found = api.events.list(after=after, type=kind, actor=actor)
+            found = api.events.list(
+                after=after, type=kind, actor=actor, since=span[0], until=span[1]
+            )
         for event in found:
             if as_json:
                 screen.print_json_line(event)

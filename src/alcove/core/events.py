@@ -1,14 +1,15 @@
 """Reading the log of facts, and following it. What the caller may not read is not in it."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from alcove.core import users
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
-from alcove.model.access import Actor, Permission, allows
-from alcove.model.errors import Unavailable
-from alcove.model.event import Event
+from alcove.model.access import SYSTEM, Actor, Permission, allows
+from alcove.model.errors import NotFound, Unavailable
+from alcove.model.event import Event, EventKind, NewEvent
 from alcove.store import events
 from alcove.store.events import EVERYTHING, EventFilters
 
@@ -16,6 +17,8 @@ READ_MAX: Final = 500
 POLL_S: Final = 2.0
 """The safety net when a notification was lost."""
 BEAT_S: Final = 15.0
+SCAN_MAX: Final = 20_000
+EXPORT_MAX: Final = 100_000
 
 
 async def read(
@@ -43,6 +46,74 @@ async def newest(
         return ()
     async with core.db.read() as tx:
         return await events.newest(tx, filters=visible, limit=min(limit, READ_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """`before`: below which number the next page begins; None when there is nothing left."""
+
+    items: Sequence[Event]
+    before: int | None
+
+
+async def page(
+    core: Core,
+    actor: Actor,
+    *,
+    filters: EventFilters = EVERYTHING,
+    before: int | None = None,
+    limit: int = 50,
+) -> EventPage:
+    """Newest first. Words are looked for in `SCAN_MAX` numbers at a time, so that a page may
+    have few events, or none, and yet be followed by another."""
+    visible = visible_to(actor, filters)
+    if visible is None:
+        return EventPage((), None)
+    limit = min(limit, READ_MAX)
+    async with core.db.read() as tx:
+        top = await events.last(tx) + 1
+        top = top if before is None else min(before, top)
+        above = 0 if filters.text is None else max(0, top - 1 - SCAN_MAX)
+        found = await events.newest(tx, filters=visible, limit=limit, before=top, above=above)
+    if len(found) == limit:
+        return EventPage(found, found[-1].seq)
+    return EventPage(found, above + 1 if above else None)
+
+
+async def export(
+    core: Core, actor: Actor, *, filters: EventFilters
+) -> AsyncGenerator[Sequence[Event]]:
+    """Newest first, in batches, at most `EXPORT_MAX`; that it was done is an event itself."""
+    told = NewEvent(
+        EventKind.AUDIT_EXPORTED,
+        actor=actor.id,
+        subject=actor.id,
+        owner=actor.id,
+        detail={name: value for name, value in asdict(filters).items() if value},
+        address=actor.address,
+        request_id=actor.request_id,
+    )
+    before = await last(core) + 1
+    async with core.db.transaction() as tx:
+        await events.append(tx, core.clock(), told)
+    left = EXPORT_MAX
+    while left > 0:
+        found = await page(core, actor, filters=filters, before=before, limit=min(left, READ_MAX))
+        left -= len(found.items)
+        yield found.items
+        if found.before is None:
+            return
+        before = found.before
+
+
+async def user_id(core: Core, actor: Actor, name: str) -> str | None:
+    """Whom a filter names; None when the caller knows nobody of that name."""
+    if name in {SYSTEM.id, actor.id}:
+        return name
+    try:
+        return (await users.get(core, actor, name)).id
+    except NotFound:
+        return None
 
 
 async def last(core: Core) -> int:

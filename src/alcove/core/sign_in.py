@@ -75,6 +75,16 @@ async def new_link(core: "Core", actor: Actor | None, ref: str) -> tuple[Secret,
     expires_at = core.clock() + LINK_LIFE
     async with core.db.transaction() as tx:
         await sessions.add_link(tx, user.id, secret_sha256=secret.sha256, expires_at=expires_at)
+        made = NewEvent(
+            EventKind.SIGN_IN_LINK_CREATED,
+            actor="system" if actor is None else actor.id,
+            subject=user.id,
+            owner=user.id,
+            detail={"name": user.name},
+            address="" if actor is None else actor.address,
+            request_id="" if actor is None else actor.request_id,
+        )
+        await events.append(tx, core.clock(), made)
     return secret, expires_at
 
 

@@ -225,6 +225,9 @@ async def _to_change(core: "Core", actor: Actor, ref: str, changes: UserChanges)
         raise Denied("only an owner makes an owner")
     if changes.role is Role.OWNER and user.service:
         raise Denied("a service account cannot be an owner")
+    lower = changes.role not in {None, user.role} and user.role is Role.ADMIN
+    if lower and user.id == actor.id:
+        raise Conflict("you cannot give up your own role; ask another administrator")
     if changes.disabled and user.id == actor.id:
         raise Conflict("you cannot disable yourself; ask another administrator")
     return user

@@ -9,6 +9,7 @@ from enum import StrEnum
 class EventKind(StrEnum):
     """`noun.verb_in_past_tense`. Keep the list alphabetical."""
 
+    AUDIT_EXPORTED = "audit.exported"
     CHANNEL_OPENED = "channel.opened"
     """Something within an SSH session: a shell, a command, files, a forwarded port."""
     CHANNEL_REFUSED = "channel.refused"
@@ -37,6 +38,7 @@ class EventKind(StrEnum):
     SESSION_OPENED = "session.opened"
     SESSION_REFUSED = "session.refused"
     SESSION_REVOKED = "session.revoked"
+    SIGN_IN_LINK_CREATED = "sign_in_link.created"
     SNAPSHOT_DELETE_REQUESTED = "snapshot.delete_requested"
     SNAPSHOT_DELETED = "snapshot.deleted"
     SNAPSHOT_FAILED = "snapshot.failed"

@@ -1,6 +1,7 @@
 """What happened: read page by page, or followed without a gap across reconnections."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from typing import Final
 
 import httpx
@@ -28,10 +29,29 @@ class AsyncEvents:
         self._transport = transport
 
     def list(
-        self, *, after: int | None = None, type: str | None = None, actor: str | None = None
+        self,
+        *,
+        after: int | None = None,
+        type: str | None = None,
+        actor: str | None = None,
+        owner: str | None = None,
+        subject: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> AsyncIterator[Event]:
-        """Events so far, oldest first, with a sequence number above `after`."""
-        query: Query = {"after": after, "type": type, "actor": actor, "limit": 500}
+        """Events so far, oldest first, with a sequence number above `after`.
+
+        `type` may be `workspace.*`. `since` and `until` have a zone; `until` does not count."""
+        query: Query = {
+            "after": after,
+            "type": type,
+            "actor": actor,
+            "owner": owner,
+            "subject": subject,
+            "since": None if since is None else since.isoformat(),
+            "until": None if until is None else until.isoformat(),
+            "limit": 500,
+        }
         return items(self._transport, Page[Event], "/events", query)
 
     async def follow(
