@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"alcove.dev/agent/internal/activity"
+	"alcove.dev/agent/internal/apps"
 	"alcove.dev/agent/internal/config"
 	"alcove.dev/agent/internal/connect"
 	"alcove.dev/agent/internal/control"
@@ -31,6 +32,7 @@ type agent struct {
 	routes   *server.Routes
 	table    *process.Table
 	meter    *activity.Meter
+	apps     *apps.Supervisor
 	shutdown chan time.Duration
 }
 
@@ -51,7 +53,7 @@ func assemble(settings config.Config) (*agent, error) {
 	runner := startup.New(table, log)
 	guard := server.NewGuard(settings.ControlHash)
 	routes := server.NewRoutes(guard)
-	a := &agent{guard: guard, routes: routes, table: table, meter: meter, shutdown: make(chan time.Duration, 1)}
+	a := &agent{guard: guard, routes: routes, table: table, meter: meter, apps: apps.New(table, runner, log), shutdown: make(chan time.Duration, 1)}
 
 	routes.HandleFunc(server.ForAnyone, "GET /health", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
@@ -63,8 +65,11 @@ func assemble(settings config.Config) (*agent, error) {
 	content.Routes(routes.For(server.ForFiles))
 	routes.HandleFunc(server.ForClients, "POST /files/compose", content.Compose)
 	routes.Handle(server.ForControl, "POST /init", &control.Init{
-		Table: table, Runner: runner, SetToken: guard.SetToken, Files: files,
+		Table: table, Runner: runner, SetToken: guard.SetToken, Files: files, Apps: a.apps,
 	})
+	watched := &control.Apps{Supervisor: a.apps}
+	routes.HandleFunc(server.ForControl, "GET /alcove/apps", watched.List)
+	routes.HandleFunc(server.ForControl, "POST /alcove/apps/use", watched.Use)
 	routes.Handle(server.ForControl, "GET /alcove/startup", &control.Startup{Runner: runner})
 	routes.Handle(server.ForControl, "GET /alcove/logs", &control.Logs{Journal: log})
 	routes.Handle(server.ForControl, "GET /alcove/stats", &control.Stats{Collector: &stats.Collector{Table: table, Meter: meter}})

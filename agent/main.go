@@ -102,6 +102,7 @@ func run() error {
 	case err := <-served:
 		return fmt.Errorf("serve %s: %w", settings.Listen, err)
 	}
+	agent.apps.Close()
 	end(http, agent.table, grace)
 	return nil
 }

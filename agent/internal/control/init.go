@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"alcove.dev/agent/internal/apps"
 	"alcove.dev/agent/internal/connect"
 	"alcove.dev/agent/internal/fault"
 	"alcove.dev/agent/internal/filesystem"
@@ -46,6 +47,8 @@ type claim struct {
 	// FirstClaim says that nobody may have had this agent before; its value tells one claim from another.
 	FirstClaim string            `json:"first_claim"`
 	Files      map[string]string `json:"files"`
+	// Apps are all that there are from now on; absent says nothing of them.
+	Apps *[]apps.App `json:"apps"`
 }
 
 // Init serves POST /init.
@@ -54,6 +57,7 @@ type Init struct {
 	Runner   *startup.Runner
 	SetToken func(string)
 	Files    *filesystem.Files
+	Apps     *apps.Supervisor
 
 	mutex   sync.Mutex
 	told    bool
@@ -122,7 +126,12 @@ func (i *Init) apply(c *claim) error {
 	}
 	// Last: the steps run with all of the above.
 	if c.Startup != nil {
-		return i.Runner.Begin(*c.Startup)
+		if err := i.Runner.Begin(*c.Startup); err != nil {
+			return err
+		}
+	}
+	if c.Apps != nil {
+		return i.Apps.Set(*c.Apps)
 	}
 	return nil
 }

@@ -53,6 +53,13 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Exit says how it ended. It is valid once Done is closed.
 func (p *Process) Exit() Exit { return p.exit }
 
+// touch notes that somebody uses the workspace; a service runs without anybody.
+func (p *Process) touch() {
+	if !p.Spec.Service {
+		p.table.Meter.Touch()
+	}
+}
+
 // Kill ends the process and its whole tree.
 func (p *Process) Kill() { p.end(endKilled) }
 
@@ -163,7 +170,7 @@ func (p *Process) follow(w *wiring, ended <-chan reaper.Status) {
 		// Without the lock: a writer may hold it, and closing is what wakes it.
 		_ = p.stdin.Close()
 	}
-	p.table.Meter.Touch()
+	p.touch()
 }
 
 func (p *Process) describe(status reaper.Status) Exit {

@@ -74,7 +74,7 @@ func (m *pump) move(once bool, limit int64) error {
 		buffer, n, err := m.read(once)
 		if n > 0 {
 			m.process.Output.write(m.kind, (*buffer)[:n])
-			m.process.table.Meter.Touch()
+			m.process.touch()
 			moved += int64(n)
 		}
 		if buffer != nil {

@@ -36,6 +36,8 @@ type Spec struct {
 	PTY     *Size
 	Tag     string
 	Timeout time.Duration
+	// Service says that it runs whether somebody is there or not: it does not make the workspace one in use.
+	Service bool
 	// Channel becomes both the standard input and the standard output, as it is; nothing of either is kept, and
 	// standard error goes nowhere. It stays the caller's to close.
 	Channel *os.File

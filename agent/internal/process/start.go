@@ -100,7 +100,7 @@ func (t *Table) adopt(spec Spec, user identity.User, cwd string, pid int, starte
 		p.Output.Resized(spec.PTY.orDefault())
 	}
 	t.settle(spec, p)
-	t.Meter.Touch()
+	p.touch()
 	return p
 }
 

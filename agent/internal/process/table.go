@@ -83,14 +83,16 @@ func (t *Table) List() []*Process {
 	return list
 }
 
-// Counts says how many commands and how many terminals are running.
+// Counts says how many commands and how many terminals are running; services are left out.
 func (t *Table) Counts() (commands, terminals int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range t.byPID {
-		if p.Spec.PTY != nil {
+		switch {
+		case p.Spec.Service:
+		case p.Spec.PTY != nil:
 			terminals++
-		} else {
+		default:
 			commands++
 		}
 	}

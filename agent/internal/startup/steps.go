@@ -70,19 +70,30 @@ func (r *Runner) step(step Step, directory string) result {
 	if cwd == "" {
 		cwd = directory
 	}
-	user, err := r.table.Users.Lookup("")
+	shell, err := Shell(r.table)
 	if err != nil {
 		return result{state: Failed, reason: err.Error()}
 	}
-	shell := shellOf(user)
 	return r.command(step.Name, process.Spec{
-		Cmd: shell, Args: []string{"-lc", inProfile, shell, step.Run}, Cwd: cwd, Timeout: step.timeout(timeoutDefault),
+		Cmd: shell, Args: InProfile(shell, step.Run), Cwd: cwd, Timeout: step.timeout(timeoutDefault),
 	})
 }
 
 // inProfile runs a script with what the user's profile sets, but not as the login shell itself: that
 // would run ~/.bash_logout at the end, under the script's own "set -e", and answer with its code.
 const inProfile = `exec "$0" -c "$1"`
+
+// InProfile is what to give the shell to run a script so.
+func InProfile(shell, script string) []string { return []string{"-lc", inProfile, shell, script} }
+
+// Shell is the user's shell if scripts can be given to it, and /bin/sh otherwise.
+func Shell(table *process.Table) (string, error) {
+	user, err := table.Users.Lookup("")
+	if err != nil {
+		return "", err
+	}
+	return shellOf(user), nil
+}
 
 // shellOf is the user's shell if scripts can be given to it.
 func shellOf(user identity.User) string {
