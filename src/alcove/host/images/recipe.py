@@ -121,7 +121,7 @@ def fetch_script(packages: Sequence[str]) -> str:
     """Download; nothing else runs while there is a network."""
     return f"""set -e
 apt-get update --error-on=any -qq
-apt-get install -y -q --download-only -o APT::Status-Fd=1 -- {" ".join(packages)}
+apt-get install -y -q --download-only -o APT::Status-Fd=3 -- {" ".join(packages)} 3>&1
 """
 
 
@@ -129,8 +129,11 @@ def install_script(packages: Sequence[str], *, user: str, sudo: bool) -> str:
     """Install what was fetched, add the user, and remove what differs from build to build."""
     steps = ["set -e", "touch /run/alcove/started"]
     if packages:
+        # A descriptor of its own for the status: newer releases close it for package scripts.
         steps.append(
-            "apt-get install -y -q --no-download -o APT::Status-Fd=1 -- " + " ".join(packages)
+            "apt-get install -y -q --no-download -o APT::Status-Fd=3 -- "
+            + " ".join(packages)
+            + " 3>&1"
         )
     if user and user != "root":
         steps += [
