@@ -1,6 +1,7 @@
 """`/recordings`: what terminals showed. Reading one is itself an event."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Header, Path, Query
@@ -69,7 +70,8 @@ async def find(core: CoreOf, actor: Reader, query: Annotated[RecordingQuery, Que
     found = await recording_reading.find(core, actor, page, wanted)
     ids = {one.owner for one in found.items} | {one.actor for one in found.items}
     names = await identity.names(core, ids)
-    items = [present(one, names[one.owner], names[one.actor]) for one in found.items]
+    known = await recording_reading.workspace_names(core, found.items)
+    items = [present(one, names, known) for one in found.items]
     return answer(Page[Recording](items=items, next_cursor=found.next_cursor))
 
 
@@ -78,7 +80,8 @@ async def get(core: CoreOf, actor: Reader, id: RecordingId) -> Response:
     """What is known of it; not what was shown."""
     found = await recording_reading.get(core, actor, id)
     names = await identity.names(core, {found.owner, found.actor})
-    return answer(present(found, names[found.owner], names[found.actor]))
+    known = await recording_reading.workspace_names(core, [found])
+    return answer(present(found, names, known))
 
 
 @routes.get(
@@ -154,12 +157,16 @@ async def delete(core: CoreOf, actor: Reader, id: RecordingId) -> Response:
     return nothing()
 
 
-def present(recording: model.Recording, owner: str, actor: str) -> Recording:
+def present(
+    recording: model.Recording, users: Mapping[str, str], workspaces: Mapping[str, str]
+) -> Recording:
+    """`users` and `workspaces`: names by id."""
     return Recording(
         id=recording.id,
         workspace=recording.workspace,
-        owner=owner,
-        actor=actor,
+        workspace_name=workspaces.get(recording.workspace, ""),
+        owner=users[recording.owner],
+        actor=users[recording.actor],
         kind=recording.kind,
         title=recording.title,
         state=recording.state,

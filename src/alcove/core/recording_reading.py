@@ -5,7 +5,7 @@ words: people search for secrets.
 """
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -95,6 +95,12 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
         del found[page.limit :]
         cursor = position_cursor(Position(found[-1].started_at, found[-1].id))
     return Page([_sized(core, one) for one in found], cursor)
+
+
+async def workspace_names(core: Core, found: Sequence[Recording]) -> Mapping[str, str]:
+    """By id; of workspaces that are known no more there is none."""
+    async with core.db.read() as tx:
+        return await recordings.workspace_names(tx, {one.workspace for one in found})
 
 
 async def cast(

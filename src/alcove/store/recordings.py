@@ -20,7 +20,7 @@ from sqlalchemy import (
 from alcove.model.recording import Recording, RecordingId, RecordingState, SessionKind
 from alcove.model.workspace import UserId, WorkspaceId
 from alcove.store.db import Tx
-from alcove.store.schema import recordings
+from alcove.store.schema import recordings, workspaces
 from alcove.store.workspaces import Position
 
 _COLUMNS = tuple(column for column in recordings.c if column.name != "text")
@@ -144,6 +144,12 @@ async def known(tx: Tx, ids: Collection[str]) -> frozenset[str]:
     """Those of these ids that there is a row of."""
     query = select(recordings.c.id).where(recordings.c.id.in_(ids))
     return frozenset(row.id for row in await tx.execute(query))
+
+
+async def workspace_names(tx: Tx, ids: Collection[str]) -> Mapping[str, str]:
+    """Of those that there is a row of still, be they deleted or not."""
+    query = select(workspaces.c.id, workspaces.c.name).where(workspaces.c.id.in_(ids))
+    return {row.id: row.name for row in await tx.execute(query)}
 
 
 def _page(

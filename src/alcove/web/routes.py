@@ -9,7 +9,9 @@ from alcove.web import (
     create,
     devices,
     live,
+    palette,
     patterns,
+    recordings,
     sign_in,
     workspace,
     workspaces,
@@ -23,5 +25,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     catalog.routes,
     create.routes,
     live.routes,
+    palette.routes,
     patterns.routes,
+    recordings.routes,
 )

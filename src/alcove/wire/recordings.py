@@ -12,6 +12,8 @@ class Recording(Answer):
     id: str
     workspace: str
     """Id of the workspace; that may be gone."""
+    workspace_name: str
+    """Empty when it is known no more."""
     owner: str
     """Name of the workspace's owner."""
     actor: str

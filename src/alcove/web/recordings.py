@@ -1,0 +1,253 @@
+"""Recordings of terminals: the list with its search, and one to be replayed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from alcove.core import identity, recording_reading
+from alcove.core.pages import CURSOR_MAX, PageRequest
+from alcove.core.recording_reading import QUERY_MAX, Wanted
+from alcove.http.access import needs
+from alcove.model.access import Actor, Permission, allows
+from alcove.model.errors import FieldError, Invalid
+from alcove.model.recording import Recording, RecordingState, SessionKind
+from alcove.web.contexts import Badge, Chip, Command, Fact, Frame, Link
+from alcove.web.frame import frame_of, served
+from alcove.web.pages import CoreOf, render, router, see
+
+routes = router()
+Reader = Annotated[Actor, needs(Permission.RECORDING_READ)]
+Text = Annotated[str, Query(max_length=128)]
+SHOWN: Final = 50
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+"""That of all pages, and leave for the player to run its terminal, which is WebAssembly."""
+_BADGES: Final = {
+    RecordingState.RECORDING: Badge("live", "full", "red"),
+    RecordingState.FINISHED: Badge("complete", "ring", "grey"),
+    RecordingState.FAILED: Badge("cut short", "triangle", "amber"),
+    RecordingState.LOST: Badge("interrupted", "question", "amber"),
+}
+_KINDS: Final = {
+    SessionKind.EXEC: "Command",
+    SessionKind.SSH: "SSH",
+    SessionKind.TERMINAL: "Web terminal",
+}
+assert _BADGES.keys() == frozenset(RecordingState)
+assert _KINDS.keys() == frozenset(SessionKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    recording: Recording
+    badge: Badge
+    kind: str
+    title: str
+    workspace: str
+    """Its name, or its id when that is all that is known."""
+    actor: str
+    length_s: float
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The filters as they stand in the address."""
+
+    q: str = ""
+    workspace: str = ""
+    actor: str = ""
+    kind: str = ""
+    since: str = ""
+    until: str = ""
+
+    def path(self, **changed: str) -> str:
+        known = {
+            "q": self.q,
+            "workspace": self.workspace,
+            "actor": self.actor,
+            "kind": self.kind,
+            "since": self.since,
+            "until": self.until,
+        } | changed
+        query = urlencode({name: value for name, value in known.items() if value})
+        return f"/recordings?{query}" if query else "/recordings"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingsPage:
+    frame: Frame
+    now: datetime
+    rows: Sequence[Row]
+    asked: Asked
+    kinds: Sequence[Chip]
+    here: str
+    live: bool
+    next: str
+    first: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPage:
+    frame: Frame
+    now: datetime
+    row: Row
+    facts: Sequence[Fact]
+    commands: Sequence[Command]
+    api: str
+    """Where its bytes and its commands are."""
+    live: bool
+    may_delete: bool
+
+
+@routes.get("/recordings")
+async def find(
+    request: Request,
+    core: CoreOf,
+    actor: Reader,
+    q: Annotated[str, Query(max_length=QUERY_MAX)] = "",
+    workspace: Text = "",
+    by: Annotated[str, Query(alias="actor", max_length=128)] = "",
+    kind: Text = "",
+    since: Text = "",
+    until: Text = "",
+    cursor: Annotated[str | None, Query(max_length=CURSOR_MAX)] = None,
+) -> Response:
+    asked = Asked(q.strip(), workspace.strip(), by.strip(), kind, since, until)
+    last = _day("until", until)
+    wanted = Wanted(
+        workspace=asked.workspace or None,
+        actor=asked.actor or None,
+        kind=SessionKind(kind) if kind in _KINDS else None,
+        since=_day("since", since),
+        until=None if last is None else last + timedelta(days=1),
+        text=asked.q or None,
+    )
+    found = await recording_reading.find(core, actor, PageRequest(SHOWN, cursor), wanted)
+    users = await identity.names(core, {one.actor for one in found.items})
+    workspaces = await recording_reading.workspace_names(core, found.items)
+    now = core.clock()
+    rows = [_row(one, users, workspaces, now) for one in found.items]
+    context = RecordingsPage(
+        frame=frame_of(request, actor, here="/recordings", crumbs=(Link("Recordings"),)),
+        now=now,
+        rows=rows,
+        asked=asked,
+        kinds=[
+            Chip(name, asked.path(kind="" if kind == key else str(key)), on=kind == key)
+            for key, name in _KINDS.items()
+        ],
+        here=asked.path() if cursor is None else asked.path(cursor=cursor),
+        live=any(row.recording.state is RecordingState.RECORDING for row in rows) and not asked.q,
+        next="" if found.next_cursor is None else asked.path(cursor=found.next_cursor),
+        first="" if cursor is None else asked.path(),
+    )
+    return render("recordings.html", context)
+
+
+@routes.get("/recordings/{recording}")
+async def get(
+    request: Request,
+    core: CoreOf,
+    actor: Reader,
+    id: Annotated[str, Path(alias="recording", max_length=64)],
+) -> Response:
+    """What was shown comes from the API, which writes down that it was read."""
+    found = await recording_reading.get(core, actor, id)
+    users = await identity.names(core, {found.actor, found.owner})
+    workspaces = await recording_reading.workspace_names(core, [found])
+    now = core.clock()
+    row = _row(found, users, workspaces, now)
+    live = found.state is RecordingState.RECORDING
+    context = RecordingPage(
+        frame=frame_of(
+            request,
+            actor,
+            here="/recordings",
+            crumbs=(Link("Recordings", "/recordings"), Link(row.title)),
+        ),
+        now=now,
+        row=row,
+        facts=_facts(row, users[found.owner], known="/workspaces/{id}" in served(request)),
+        commands=(
+            Command(f"alcove recordings play {found.id}", "Replay in a terminal"),
+            Command(f"alcove recordings verify {found.id}", "Check it"),
+        ),
+        api=f"/api/v2/recordings/{found.id}",
+        live=live,
+        may_delete=not live and allows(actor, Permission.SERVER_OPERATE),
+    )
+    page = render("recording.html", context)
+    page.headers["content-security-policy"] = POLICY
+    return page
+
+
+@routes.post("/recordings/{recording}/delete")
+async def delete(
+    core: CoreOf, actor: Reader, id: Annotated[str, Path(alias="recording", max_length=64)]
+) -> Response:
+    await recording_reading.delete(core, actor, id)
+    return see("/recordings")
+
+
+def _row(
+    one: Recording, users: Mapping[str, str], workspaces: Mapping[str, str], now: datetime
+) -> Row:
+    return Row(
+        recording=one,
+        badge=_BADGES[one.state],
+        kind=_KINDS[one.kind],
+        title=one.title or _KINDS[one.kind],
+        workspace=workspaces.get(one.workspace, one.workspace),
+        actor=users[one.actor],
+        length_s=max(0.0, ((one.ended_at or now) - one.started_at).total_seconds()),
+        size=_size(one.size),
+    )
+
+
+def _facts(row: Row, owner: str, *, known: bool) -> Sequence[Fact]:
+    one = row.recording
+    path = f"/workspaces/{one.workspace}" if known and row.workspace != one.workspace else ""
+    found = [
+        Fact("Workspace", row.workspace, path=path),
+        Fact("Owner", owner),
+        Fact("At the terminal", row.actor),
+        Fact("By", row.kind),
+        Fact("Began", at=one.started_at),
+        Fact("Window", f"{one.columns} × {one.rows} as it began"),
+        Fact("Size", row.size),
+    ]
+    if one.exit_code is not None:
+        found.append(Fact("Exit code", str(one.exit_code)))
+    if one.expires_at is not None:
+        found.append(Fact("Kept until", at=one.expires_at))
+    if one.digest:
+        found.append(Fact("Chain ends with", one.digest, mono=True))
+    found.append(Fact("Kept by", one.server, mono=True))
+    return found
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.0f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
+
+
+def _day(name: str, text: str) -> datetime | None:
+    """The beginning of that day, in UTC."""
+    if not text:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    except ValueError:
+        said = "write a day as 2026-01-31"
+        raise Invalid(f"{name}: {said}", [FieldError(name, said)]) from None
