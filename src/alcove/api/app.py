@@ -84,6 +84,7 @@ def build(core: Core, *, pages: Sequence[APIRouter] = ()) -> FastAPI:
         openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, debug=False
     )
     app.state.core = core
+    app.state.pages = tuple(pages)
     problem.install(app)
     app.add_exception_handler(405, cast("Any", _not_that_method))
     for router in (*ROUTERS, *daytona.ROUTERS, *pages):

@@ -15,6 +15,7 @@ from alcove.core.templates import CatalogEntry
 from alcove.http.access import needs
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.template import Recipe
+from alcove.model.workspace import Kind
 from alcove.web.contexts import Frame, Link
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router
@@ -74,8 +75,10 @@ async def find(
 
 
 def cards_of(entries: Sequence[CatalogEntry]) -> list[Card]:
-    """Of those that one may create from."""
-    return [card_of(entry) for entry in entries if entry.template.active is not None]
+    """Of those that one may create from; people's before agents'."""
+    ready = [entry for entry in entries if entry.template.active is not None]
+    ready.sort(key=lambda entry: entry.version.recipe.kind is not Kind.HUMAN)
+    return [card_of(entry) for entry in ready]
 
 
 def card_of(entry: CatalogEntry) -> Card:
@@ -95,7 +98,7 @@ def icon_of(recipe: Recipe) -> str:
 
 
 def tags_of(recipe: Recipe) -> Sequence[str]:
-    tags = ["for agents" if recipe.kind == "agent" else "for people", str(recipe.isolation)]
+    tags = ["for agents" if recipe.kind is Kind.AGENT else "for people", str(recipe.isolation)]
     if recipe.network != "open":
         tags.append(f"network {recipe.network}")
     if recipe.pool.max:

@@ -49,6 +49,7 @@ FILLED_MAX: Final = 4096
 MAIN_MAX: Final = 4
 """Questions that stand above the fold, unless more must be answered."""
 _PREFIX: Final = "parameters."
+_SHORT: Final = frozenset({"cpu", "gpu", "ide", "url"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ def question_of(parameter: Parameter, values: Mapping[str, str], error: str) -> 
     long = parameter.type is ParameterType.LIST or parameter.name == "task"
     return Question(
         field=field,
-        label=parameter.display_name or parameter.name,
+        label=_label(parameter),
         kind=kind,
         value=value,
         help=_help(parameter),
@@ -253,6 +254,15 @@ def question_of(parameter: Parameter, values: Mapping[str, str], error: str) -> 
         rows=4 if long else 0,
         error=error,
     )
+
+
+def _label(parameter: Parameter) -> str:
+    if parameter.display_name and parameter.display_name != parameter.name:
+        return parameter.display_name
+    if parameter.name in _SHORT:
+        return parameter.name.upper()
+    words = parameter.name.replace("_", " ").replace("-", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _help(parameter: Parameter) -> str:

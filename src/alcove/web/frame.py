@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fastapi import APIRouter
 from starlette.requests import Request
 
 from alcove.http.access import core_of
@@ -84,6 +85,7 @@ def served(request: Request) -> frozenset[str]:
     state = request.app.state
     found: frozenset[str] | None = getattr(state, "pages_served", None)
     if found is None:
-        found = frozenset(getattr(route, "path", "") for route in request.app.routes)
+        routers: Sequence[APIRouter] = state.pages
+        found = frozenset(str(getattr(one, "path", "")) for r in routers for one in r.routes)
         state.pages_served = found
     return found
