@@ -27,14 +27,20 @@ MERGE_S: Final = 0.03
 """What changes together is told together."""
 NOUNS: Final = frozenset(
     {
+        "audit",
         "channel",
+        "device",
         "exec",
+        "file",
         "image",
+        "orphan",
         "pool",
         "port",
         "recording",
         "session",
+        "sign_in_link",
         "snapshot",
+        "ssh_certificate",
         "ssh_key",
         "template",
         "token",
