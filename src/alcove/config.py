@@ -5,7 +5,6 @@ The only reader of the environment. Everything else is given a `Settings`.
 
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -160,6 +159,8 @@ def load(
     errors: list[FieldError] = []
     file = config_file or environ.get("ALCOVE_CONFIG")
     if file:
+        import tomllib  # noqa: PLC0415 - clients load this module too, and read no file
+
         try:
             values |= tomllib.loads(Path(file).read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
