@@ -13,7 +13,7 @@ from demo.instance import Instance
 
 @pytest.fixture(scope="session")
 def installation() -> Generator[Instance]:
-    with instance.running() as running:
+    with instance.running(daytona_snapshot="plain") as running:
         yield running
 
 

@@ -1,3 +1,5 @@
+import os
+
 from both import do, every, raises, run
 from daytona import (
     CreateSandboxFromImageParams,
@@ -26,7 +28,7 @@ async def main(daytona):
                 auto_stop_interval=25,
                 ttl_minutes=90,
                 network_block_all=True,
-                os_user="root",
+                os_user=os.environ.get("SANDBOX_USER", "root"),
             )
         )
     )
