@@ -7,6 +7,7 @@ import { live } from "./live";
 import { logs } from "./logs";
 import { palette } from "./palette";
 import { times } from "./times";
+import { uploads } from "./uploading";
 
 document.documentElement.classList.add("js");
 
@@ -17,6 +18,7 @@ function start(): void {
   copyButtons();
   createForm();
   logs();
+  uploads();
 }
 
 // What a swap brought in, too.

@@ -3,8 +3,17 @@
 import htmx from "htmx.org";
 
 const HOLD_MS = 400;
+const TICK_MS = 4000;
+
+// What no event tells of (`data-tick`) is looked at now and then, unless somebody is at it.
+function tick(): void {
+  if (document.hidden) return;
+  for (const element of document.querySelectorAll<HTMLElement>("[data-tick]"))
+    if (!element.matches(":hover") && !element.querySelector(":focus, details[open]")) htmx.trigger(element, "tick", {});
+}
 
 export function live(): void {
+  setInterval(tick, TICK_MS);
   if (!document.querySelector("[data-live]")) return;
   let source: EventSource | undefined;
   const connect = () => {

@@ -35,5 +35,6 @@ def test_without_javascript_one_signs_in_creates_stops_and_deletes(
         expect(page.get_by_role("button", name="Start")).to_be_visible()
         page.get_by_role("link", name="Delete…").click()
         expect(page.locator("main")).to_contain_text("The home of plainly is lost")
+        page.get_by_label("Write its name").fill("plainly")
         page.get_by_role("button", name="Delete plainly").click()
         site.until(id, Phase.DELETED)  # type: ignore[arg-type]

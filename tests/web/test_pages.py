@@ -47,7 +47,7 @@ async def test_stop_start_and_delete_are_buttons(api: Served) -> None:
     await api.world.settle()
     ada = await browser(api)
     for verb, phase in (("stop", "stopped"), ("start", "running"), ("delete", "deleted")):
-        answer = await ada.post(f"/workspaces/{made.id}/{verb}")
+        answer = await ada.post(f"/workspaces/{made.id}/{verb}", data={"name": "mine"})
         assert answer.status_code == 303
         await api.world.settle()
         assert (await api.world.row(made.id)).phase == phase

@@ -6,20 +6,22 @@ there are samples of. On a server that does not keep the timers there are none.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from alcove.drivers.base import Usage
-from alcove.model.workspace import WorkspaceId
+from alcove.drivers.base import Metered, Usage
+from alcove.model.errors import AlcoveError
+from alcove.model.workspace import Phase, Workspace, WorkspaceId
 
 if TYPE_CHECKING:
     from alcove.core.app import Core
 
 SAMPLES_MAX: Final = 240
-"""Of one workspace: at one every 15 seconds, an hour."""
+"""Of one workspace: at one every 30 seconds, two hours; while somebody looks there are more."""
 WORKSPACES_MAX: Final = 5_000
-GAP: Final = timedelta(seconds=10)
+GAP: Final = timedelta(seconds=4)
 """Samples that come closer than this say nothing new."""
 
 
@@ -64,6 +66,14 @@ class UsageHistory:
 
     def forget(self, id: WorkspaceId) -> None:
         self.lines.pop(id, None)
+
+
+async def sampled(core: "Core", workspace: Workspace) -> Sequence[Sample]:
+    """The history with what it uses now, for whoever looks at it. Never an error."""
+    if workspace.phase is Phase.RUNNING and isinstance(core.driver, Metered):
+        with suppress(AlcoveError):
+            core.usage_history.add(await core.driver.usage([workspace.id]), core.clock())
+    return of(core, workspace.id)
 
 
 def of(core: "Core", id: WorkspaceId) -> Sequence[Sample]:

@@ -27,8 +27,6 @@ from alcove.web.text import cores, image_title, mib, span
 PATIENCE_S: Final = 0.5
 STEPS_MAX: Final = 50
 LINE_MAX: Final = 300
-_QUIET: Final = frozenset({"exec", "file", "channel"})
-"""Kinds that happen so often that they hide the others; the tab of events shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class PortLine:
     listening: bool
     level: Level
     expires_at: datetime | None
+    url: str = ""
+    """Where a browser opens it; empty where there is no domain for apps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,13 @@ def steps_of(said: Sequence[Mapping[str, Any]], now: datetime) -> Sequence[Step]
     return found
 
 
-def commands_of(workspace: Workspace) -> Sequence[Command]:
+def commands_of(workspace: Workspace, host: str) -> Sequence[Command]:
+    """`host`: as `alcove config-ssh` names it."""
     name = workspace.name
     return (
-        Command(f"ssh {name}.alcove", "SSH"),
+        Command(f"ssh {host}", "SSH"),
         Command(f"alcove ssh {name}", "Without setting up"),
-        Command(f"alcove exec {name} -- bash", "A command"),
+        Command(f"alcove exec {name} -- COMMAND", "One command"),
         Command(f"alcove cp FILE {name}:", "Copy a file"),
     )
 
@@ -157,9 +158,7 @@ def facts_of(workspace: Workspace, owner: str) -> Sequence[Fact]:
     return found
 
 
-async def told_of(
-    core: Core, actor: Actor, workspace: Workspace, *, limit: int, all: bool = False
-) -> Sequence[Told]:
+async def told_of(core: Core, actor: Actor, workspace: Workspace, *, limit: int) -> Sequence[Told]:
     """Newest first."""
     about = EventFilters(subject=workspace.id)
     found = await events.newest(core, actor, filters=about, limit=limit)

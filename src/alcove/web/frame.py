@@ -5,15 +5,17 @@ An entry is shown to whom it is for, and only where its page is served.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from alcove.http.access import core_of
 from alcove.http.context import context_of
 from alcove.model.access import Actor, Permission, Role, allows
 from alcove.web.contexts import Entry, Frame, Link
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Row:
     owner: str
     badge: Badge
     moving: bool
+    may_change: bool
     may_start: bool
     may_stop: bool
     may_delete: bool
@@ -65,6 +66,7 @@ def row_of(
         owner=owner,
         badge=badge_of(workspace),
         moving=workspace.phase not in SETTLED,
+        may_change=change,
         may_start=change and startable,
         may_stop=change and workspace.desired is Desired.RUNNING,
         may_delete=may(Permission.WORKSPACE_DELETE) and not gone,

@@ -28,7 +28,7 @@ from alcove.model.units import format_duration
 from alcove.web import assets
 from alcove.web.contexts import Frame
 from alcove.web.frame import bare_frame
-from alcove.web.text import ago, cores, image_title, mib, span, when
+from alcove.web.text import ago, cores, image_title, mib, size, span, when
 from alcove.wire.problems import Problem
 
 _HERE: Final = Path(__file__).parent
@@ -115,6 +115,7 @@ def _make_environment() -> Environment:
     environment.globals["asset"] = assets.path_of  # pyright: ignore[reportArgumentType]
     filters: dict[str, Callable[..., object]] = {
         "ago": ago,
+        "bytes": size,
         "cores": cores,
         "duration": format_duration,
         "image_title": image_title,

@@ -14,6 +14,7 @@ from alcove.web import (
     recordings,
     sign_in,
     workspace,
+    workspace_parts,
     workspaces,
 )
 
@@ -22,6 +23,7 @@ PAGES: Final[tuple[APIRouter, ...]] = (
     devices.routes,
     workspaces.routes,
     workspace.routes,
+    workspace_parts.routes,
     catalog.routes,
     create.routes,
     live.routes,

@@ -40,6 +40,15 @@ def when(at: datetime | None, now: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), exact, said)
 
 
+def size(number: int) -> str:
+    """Of a file: `17 bytes`, `1.2 KiB`, `3 MiB`."""
+    if number < 1024:
+        return "1 byte" if number == 1 else f"{number} bytes"
+    if number < 2**20:
+        return f"{number / 1024:.1f}".removesuffix(".0") + " KiB"
+    return mib(number / 2**20)
+
+
 def mib(number: float | None) -> str:
     """`512 MiB`, `4 GiB`, `1.5 GiB`."""
     if number is None:

@@ -7,15 +7,17 @@ from typing import Annotated, Final
 
 from fastapi import Path
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from alcove.core import workspaces
+from alcove.core import usage_history, workspaces
 from alcove.core.app import Core
 from alcove.http.access import needs
+from alcove.http.body import read_form
 from alcove.model.access import Actor, Permission
 from alcove.model.workspace import Workspace
 from alcove.web.about import Live, Told, commands_of, facts_of, live_of, told_of
 from alcove.web.contexts import Command, Fact, Frame, Link, Step, Tab
+from alcove.web.editors import Editor, editors_of, host_of
 from alcove.web.frame import frame_of, served
 from alcove.web.listing import Row, rows_of
 from alcove.web.pages import CoreOf, Reader, render, router, see
@@ -53,6 +55,7 @@ class WorkspacePage:
     tabs: Sequence[Tab]
     live: Live
     commands: Sequence[Command]
+    editors: Sequence[Editor]
     facts: Sequence[Fact]
     recent: Sequence[Step]
 
@@ -81,6 +84,15 @@ class EventsPage:
 class DeletePage:
     frame: Frame
     workspace: Workspace
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PortsFragment:
+    now: datetime
+    workspace: Workspace
+    row: Row
+    live: Live
 
 
 def tabs_of(request: Request, workspace: Workspace, here: str) -> Sequence[Tab]:
@@ -97,6 +109,8 @@ def tabs_of(request: Request, workspace: Workspace, here: str) -> Sequence[Tab]:
 async def overview(request: Request, core: CoreOf, actor: Reader, id: Id) -> Response:
     workspace = await workspaces.get(core, actor, id)
     row, live, told = await _parts(request, core, actor, workspace)
+    own = workspace.owner == actor.id
+    host = host_of(workspace, row.owner, own=own)
     context = WorkspacePage(
         frame=frame_of_workspace(request, actor, workspace),
         now=core.clock(),
@@ -104,7 +118,8 @@ async def overview(request: Request, core: CoreOf, actor: Reader, id: Id) -> Res
         row=row,
         tabs=tabs_of(request, workspace, "Overview"),
         live=live,
-        commands=commands_of(workspace) if row.may_enter else (),
+        commands=commands_of(workspace, host) if row.may_enter else (),
+        editors=editors_of(workspace, row.owner, own=own) if row.may_enter else (),
         facts=facts_of(workspace, row.owner),
         recent=[Step(one.what, "done", one.who, at=one.at) for one in told],
     )
@@ -163,16 +178,54 @@ async def row(
     return render("workspace_row.html", RowFragment(core.clock(), found, everybody))
 
 
+@routes.get("/workspaces/{id}/ports")
+async def ports_part(request: Request, core: CoreOf, actor: Reader, id: Id) -> Response:
+    """Its ports, again."""
+    workspace = await workspaces.get(core, actor, id)
+    [row] = await rows_of(core, actor, [workspace], pages=served(request))
+    live = await live_of(core, actor, workspace, owner=row.owner)
+    context = PortsFragment(core.clock(), workspace, row, live)
+    return render("workspace_ports.html", context)
+
+
+@routes.get("/workspaces/{id}/usage")
+async def usage(core: CoreOf, actor: Reader, id: Id) -> Response:
+    """What it used of late, for the charts; looking adds a sample."""
+    workspace = await workspaces.get(core, actor, id)
+    samples = await usage_history.sampled(core, workspace)
+    return JSONResponse(
+        {
+            "at": [round(sample.at.timestamp()) for sample in samples],
+            "cpu": [round(sample.cpu_share, 4) for sample in samples],
+            "memory": [sample.memory_mib for sample in samples],
+        }
+    )
+
+
 @routes.get("/workspaces/{id}/delete")
 async def confirm_delete(request: Request, core: CoreOf, actor: Deleter, id: Id) -> Response:
     workspace = await workspaces.get(core, actor, id)
-    return render("delete.html", DeletePage(frame_of(request, actor, here="/"), workspace))
+    return render(
+        "delete.html",
+        DeletePage(frame_of_workspace(request, actor, workspace, "Delete"), workspace),
+    )
 
 
 @routes.post("/workspaces/{id}/delete")
-async def delete(core: CoreOf, actor: Deleter, id: Id) -> Response:
+async def delete(request: Request, core: CoreOf, actor: Deleter, id: Id) -> Response:
+    """Where files are lost, the name is asked for."""
+    workspace = await workspaces.get(core, actor, id)
+    typed = (await read_form(request)).get("name", "") if _is_form(request) else ""
+    if not workspace.spec.ephemeral and typed.strip() != workspace.name:
+        frame = frame_of_workspace(request, actor, workspace, "Delete")
+        fault = f"write {workspace.name} to delete it"
+        return render("delete.html", DeletePage(frame, workspace, fault), status=422)
     await workspaces.delete(core, actor, id)
     return see("/")
+
+
+def _is_form(request: Request) -> bool:
+    return bool(request.headers.get("content-type"))
 
 
 @routes.post("/workspaces/{id}/start")
