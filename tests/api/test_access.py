@@ -103,6 +103,7 @@ ROWS: dict[str, Row] = {
     f"GET {W}": Row(**READ),
     f"PATCH {W}": Row(**CHANGE, body={"labels": {"a": "b"}}),
     f"DELETE {W}": Row(**CHANGE),
+    f"GET {W}/apps": Row(**READ),
     f"GET {W}/ports": Row(**READ),
     f"GET {W}/processes": Row(**CHANGE),
     f"POST {W}/processes": Row(**CHANGE, body={"command": "true"}),

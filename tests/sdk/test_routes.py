@@ -57,6 +57,7 @@ OF_A_WORKSPACE = {
     "GET /files/list": "files.list",
     "GET /logs": "logs",
     "GET /files/watch": "files.watch",
+    "GET /apps": "apps",
     "GET /ports": "ports",
     "POST /ports/{port}/share": "ports.share",
     "DELETE /ports/{port}/share": "ports.unshare",

@@ -13,11 +13,13 @@ PATHS = "/apps/"
 """Where apps are on the server's own origin, each below a signed link's token."""
 
 
-def app_url(settings: Settings, workspace: Workspace, port: int, *, owner: str) -> str | None:
-    """None when the server has no domain for apps."""
+def app_url(
+    settings: Settings, workspace: Workspace, target: int | str, *, owner: str
+) -> str | None:
+    """Of a port, or of an app by name. None when the server has no domain for apps."""
     if not settings.apps_host:
         return None
-    label = app_label(port, id=workspace.id, name=workspace.name, owner=owner)
+    label = app_label(target, id=workspace.id, name=workspace.name, owner=owner)
     return f"{urlsplit(settings.url).scheme}://{label}.{settings.apps_host}/"
 
 

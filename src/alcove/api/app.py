@@ -29,6 +29,7 @@ from alcove.api import (
     terminals,
     tokens,
     users,
+    workspace_apps,
     workspaces,
 )
 from alcove.api.apps import Apps
@@ -48,6 +49,7 @@ ROUTERS: Final = (
     processes.routes,
     files.routes,
     ports.routes,
+    workspace_apps.routes,
     snapshots.routes,
     recordings.routes,
     logs.routes,

@@ -1,8 +1,9 @@
 """Apps: what listens inside a workspace, for browsers and programs.
 
 By host (`8000--api--ada.<apps_domain>`, or `code--api--ada` for an app of the template's) an app
-has an origin of its own, and browsers keep it apart from Alcove and from other apps. By path (`/apps/<signed token>/…`) it shares ours: it is
-put into a sandbox there, without cookies. No host below the domain ever reaches the API.
+has an origin of its own, and browsers keep it apart from Alcove and from other apps. By path
+(`/apps/<signed token>/…`) it shares ours: it is put into a sandbox there, without cookies. No
+host below the domain ever reaches the API.
 """
 
 import re
@@ -19,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from alcove.api import apps_entry
 from alcove.api.addresses import LINK_QUERY, PATHS, label_below
-from alcove.core import identity, ports
+from alcove.core import apps, identity, ports
 from alcove.core.app import Core
 from alcove.core.ports import Link
 from alcove.core.proofs import SecretKind, parse
@@ -89,6 +90,7 @@ async def serve_port(
     `actor`. Raises what `ports.open`, `awake` and `relay` do.
     """
     workspace = await awake(core, actor or SYSTEM, workspace)
+    await apps.first_use(core, workspace, port)
     told = Inward(
         host=(host or f"localhost:{port}").encode("latin-1", "replace"),
         strip=frozenset(name.lower().encode() for name in strip_headers) | {TOKEN_HEADER},

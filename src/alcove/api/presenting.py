@@ -5,7 +5,7 @@ from typing import Final
 
 import anyio
 
-from alcove.api.addresses import app_pattern
+from alcove.api.addresses import app_pattern, app_url
 from alcove.api.listing import ports_of
 from alcove.core.app import Core
 from alcove.drivers.base import Metered
@@ -96,8 +96,13 @@ async def _usage(core: Core, workspace: Workspace) -> wire.WorkspaceUsage | None
 
 
 def _urls(core: Core, workspace: Workspace, owner: str) -> dict[str, str]:
-    """`app` is a pattern: the port stands for `{port}`."""
+    """`app` is a pattern: the port stands for `{port}`. Each of the template's apps is there as
+    `app:` and its name, if browsers can find it."""
     urls = {"page": f"{core.settings.url}/workspaces/{workspace.id}"}
     if (pattern := app_pattern(core.settings, workspace, owner=owner)) is not None:
         urls["app"] = pattern
+    for app in workspace.spec.apps:
+        url = app.url or app_url(core.settings, workspace, app.name, owner=owner)
+        if url is not None:
+            urls[f"app:{app.name}"] = url
     return urls

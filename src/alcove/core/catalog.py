@@ -170,9 +170,8 @@ def _member(recipe: Recipe, isolation: Isolation, settings: Settings) -> Spec | 
     except Invalid as error:
         return f"the template cannot be rendered without being asked: {error}"
     # Ephemeral: one that ends is never started again.
-    return replace(
-        made.spec, isolation=isolation, ephemeral=True, env={}, clone=None, scripts=(), files={}, apps=()
-    )
+    bare = replace(made.spec, env={}, clone=None, scripts=(), files={}, apps=())
+    return replace(bare, isolation=isolation, ephemeral=True)
 
 
 async def _version(tx: Tx, name: str, number: int | None) -> TemplateVersion:

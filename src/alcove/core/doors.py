@@ -25,7 +25,19 @@ class Doors:
     _told: "OrderedDict[tuple[str, str, int], datetime]" = field(
         default_factory=OrderedDict[tuple[str, str, int], datetime]
     )
+    _used: "OrderedDict[tuple[str, str], None]" = field(
+        default_factory=OrderedDict[tuple[str, str], None]
+    )
     _spent: "OrderedDict[str, datetime]" = field(default_factory=OrderedDict[str, datetime])
+
+    def was_used(self, workspace: WorkspaceId, app: str) -> bool:
+        return (workspace, app) in self._used
+
+    def note_used(self, workspace: WorkspaceId, app: str) -> None:
+        """An app that waited for its first use has had it; `app` names its boot too."""
+        self._used[workspace, app] = None
+        while len(self._used) > TOLD_MAX:
+            self._used.popitem(last=False)
 
     @contextmanager
     def through(self, workspace: WorkspaceId) -> Generator[None]:

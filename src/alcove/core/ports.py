@@ -28,7 +28,7 @@ from alcove.model.errors import (
     Unavailable,
 )
 from alcove.model.event import EventKind, NewEvent
-from alcove.model.port import PORT_MAX, Level, Share, opens
+from alcove.model.port import PORT_MAX, Level, Share, level_of, opens
 from alcove.model.workspace import Desired, UserId, Workspace, WorkspaceId
 from alcove.store import events, users, workspaces
 from alcove.store import shares as store
@@ -83,10 +83,11 @@ async def listening(core: Core, workspace: Workspace) -> Sequence[Listening]:
 async def share(
     core: Core, actor: Actor, ref: str, port: int, *, level: Level, ttl_s: int | None = None
 ) -> Share | None:
-    """Let others open the port, instead of whom may now. None: it is private (again)."""
+    """Let others open the port, instead of whom may now. None: it is private (again), and
+    nothing had to be kept for that."""
     workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     _check(port)
-    if level is Level.PRIVATE:
+    if level is Level.PRIVATE and level_of(workspace, port, None) is Level.PRIVATE:
         await unshare(core, actor, workspace.id, port)
         return None
     now = core.clock()
@@ -110,9 +111,13 @@ async def share(
 
 
 async def unshare(core: Core, actor: Actor, ref: str, port: int) -> None:
-    """Make the port private again; repeating it is fine. Open connections end soon."""
+    """Make the port private again; repeating it is fine. Open connections end soon. A port that
+    the template shares is kept as private."""
     workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     _check(port)
+    if level_of(workspace, port, None) is not Level.PRIVATE:
+        await share(core, actor, workspace.id, port, level=Level.PRIVATE)
+        return
     detail: dict[str, object] = {"name": workspace.name, "port": port}
     async with core.db.transaction() as tx:
         if await store.remove(tx, workspace.id, port):
@@ -132,9 +137,9 @@ async def may_open(core: Core, actor: Actor | None, workspace: Workspace, port: 
         return True
     async with core.db.read() as tx:
         found = await store.get(tx, workspace.id, port)
-    if found is None or not found.holds(core.clock()):
-        return False
-    return opens(actor, found.level, owner=workspace.owner, workspace=workspace.id)
+    held = found if found is not None and found.holds(core.clock()) else None
+    level = level_of(workspace, port, held)
+    return opens(actor, level, owner=workspace.owner, workspace=workspace.id)
 
 
 @asynccontextmanager

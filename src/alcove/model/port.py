@@ -7,7 +7,7 @@ from typing import Final
 
 from alcove.model.access import OWN, Actor, Permission, allows
 from alcove.model.app import Level as Level
-from alcove.model.app import by_name
+from alcove.model.app import by_name, by_port
 from alcove.model.workspace import UserId, Workspace, WorkspaceId
 
 PORT_MAX: Final = 65535
@@ -65,6 +65,15 @@ def opens(actor: Actor | None, level: Level, *, owner: UserId, workspace: Worksp
     if level is not Level.TEAM or actor.workspace not in (None, workspace):
         return False
     return (actor.scopes is None or enter in actor.scopes) and enter in OWN[actor.role]
+
+
+def level_of(workspace: Workspace, port: int, share: Share | None) -> Level:
+    """Who may open the port. `share` is what its owner said and what still holds; without it the
+    template's app on this port says, and a port of no app is private."""
+    if share is not None:
+        return share.level
+    app = by_port(workspace.spec.apps, port)
+    return Level.PRIVATE if app is None else app.share
 
 
 def app_label(target: int | str, *, id: WorkspaceId, name: str, owner: str) -> str:

@@ -6,6 +6,7 @@ Names and bounds only; what they mean together is checked in `native` and `decla
 from enum import StrEnum
 from typing import Final
 
+from alcove.model.app import APPS_MAX, AppStart, Level, OpenIn
 from alcove.model.pool import REFILL_MAX, SIZE_MAX, WINDOWS_MAX, PoolMode
 from alcove.model.template import ParameterType
 from alcove.model.workspace import (
@@ -97,6 +98,9 @@ _CPU: Final = Number(0.05, CPU_MAX)
 _PIDS: Final = Number(16, PIDS_MAX, whole=True)
 _WORDS: Final = Text(max=200)
 _MARKDOWN: Final = Text(max=16 * 1024, lines=True)
+_ICON: Final = Text(
+    max=200, pattern=r"/icon/[a-z0-9][a-z0-9._-]*", says="a path like /icon/python.svg"
+)
 _VALUE: Final = AnyValue(max=TEXT_MAX)
 
 
@@ -194,6 +198,60 @@ SCRIPT: Final = Table(
     }
 )
 
+APP_NAME: Final = Text(
+    min=1,
+    max=32,
+    pattern=r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*",
+    says="an app's name: a small letter, then small letters, digits and single hyphens",
+)
+APP: Final = Table(
+    {
+        "name": Field(APP_NAME, "Part of its address: code--api--ada.<apps_domain>.", True),
+        "display_name": Field(_WORDS, "Shown to people; default: the name."),
+        "icon": Field(_ICON, "Path of an icon that the server has."),
+        "port": Field(Number(1, 65535, whole=True), "Where it listens inside."),
+        "url": Field(
+            Text(max=2000, pattern=r"https?://[^\s\"'<>\\^`{}|]+", says="a web address"),
+            "Where a link leads to, in place of a port.",
+        ),
+        "command": Field(
+            Text(min=1, max=SCRIPT_MAX, lines=True),
+            "Shell commands that the agent keeps running, as the user, after the scripts.",
+        ),
+        "start": Field(_enum(AppStart), "When the command starts; default boot."),
+        "health": Field(
+            _table(
+                path=(
+                    Text(
+                        min=1,
+                        max=500,
+                        pattern=r"/(?:[!-.0-~][!-~]*)?",
+                        says="a path like /healthz",
+                    ),
+                    "Asked with GET; below 500 is healthy. Default: the port takes connections.",
+                ),
+                interval=(Duration(), "Between two checks; default 10s."),
+                threshold=(
+                    Number(1, 100, whole=True),
+                    "Failures in a row that make it unhealthy; default 3.",
+                ),
+            ),
+            "How it is found out whether it answers.",
+        ),
+        "subdomain": Field(
+            Flag(), "Whether it needs a host name of its own; default true. false: a path will do."
+        ),
+        "share": Field(_enum(Level), "Who may open it until its owner says; default private."),
+        "open_in": Field(_enum(OpenIn), "Where it opens; default tab."),
+        "order": Field(Number(-1000, 1000, whole=True), "Smaller ones come first; default 0."),
+        "hidden": Field(Flag(), "Whether pages leave it out; default false."),
+        "env": Field(
+            MapOf(ENV_NAME, Text(max=TEXT_MAX, lines=True), 50), "Variables for its command."
+        ),
+    },
+    exactly_one=("port", "url"),
+)
+
 LIFECYCLE: Final = _table(
     ttl=(OrNever(Duration()), "From creation to deletion; null is never."),
     idle_stop=(OrNever(Duration()), "Stopped after so long without activity; null is never."),
@@ -245,12 +303,7 @@ TEMPLATE: Final = Table(
         "name": Field(NAME, "Default: the directory's name."),
         "display_name": Field(_WORDS, "Default: the name."),
         "description": Field(_MARKDOWN, "Markdown; the first line is the summary."),
-        "icon": Field(
-            Text(
-                max=200, pattern=r"/icon/[a-z0-9][a-z0-9._-]*", says="a path like /icon/python.svg"
-            ),
-            "Path of an icon that the server has.",
-        ),
+        "icon": Field(_ICON, "Path of an icon that the server has."),
         "kind": Field(_enum(Kind), "Whom it serves; agents' have other defaults."),
         "image": Field(IMAGE, "Where the root file system comes from; exactly one source.", True),
         "user": Field(USER, "The ordinary user inside; default dev."),
@@ -265,6 +318,7 @@ TEMPLATE: Final = Table(
         "presets": Field(ListOf(PRESET, 50), "Answers that go together."),
         "env": Field(MapOf(ENV_NAME, Text(max=TEXT_MAX, lines=True), 200), "Variables."),
         "scripts": Field(ListOf(SCRIPT, 20), "Start-up steps, in order, run as the user."),
+        "apps": Field(ListOf(APP, APPS_MAX), "What people open in a browser."),
         "files": Field(
             MapOf(FILE_PATH, Text(min=1, max=SCRIPT_MAX, lines=True), 64),
             "Path inside to ./file beside the template, written before the first step.",

@@ -21,6 +21,7 @@ from alcove.model.workspace import (
     strength,
 )
 from alcove.recipes import declarations, environment
+from alcove.recipes.apps import read_apps
 from alcove.recipes.document import Node, parse
 from alcove.recipes.fields import NAME, TEMPLATE
 from alcove.recipes.pooling import read_pool
@@ -113,6 +114,7 @@ def _recipe(
     scripts = read_scripts(raw.get("scripts", ()), files, report)
     texts = read_files(raw, files, report)
     _check_env(raw, report)
+    apps = read_apps(raw.get("apps", ()), report)
     pool = read_pool(raw, report)
     if image is None:
         return None
@@ -138,6 +140,7 @@ def _recipe(
         network=network,
         pool=pool,
         files=texts,
+        apps=apps,
     )
 
 

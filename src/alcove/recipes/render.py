@@ -136,6 +136,7 @@ class _Rendering:
             env=env,
             clone=clone,
             scripts=recipe.scripts,
+            apps=recipe.apps,
             files={**recipe.files, **request.files},
         )
         repo, branch = (clone.url, clone.branch) if clone else (None, None)

@@ -173,8 +173,10 @@ class DebianBuilder:
     def _add_modules(self, layer: Layer, place: Path, progress: Progress) -> None:
         """Both steps write to the same tree: first npm and pip alone, with a network, and then
         the packages' own scripts, without one."""
-        wheels = make_directory(place / "wheels")
-        mounts = [Mount(str(wheels), modules.WHEELS, writable=True)]
+        mounts = [
+            Mount(str(make_directory(place / name)), target, writable=True)
+            for name, target in (("wheels", modules.WHEELS), ("npm", modules.CACHE))
+        ]
         env = modules.environment(
             registry=self._settings.npm_registry,
             index=self._settings.pip_index_url,

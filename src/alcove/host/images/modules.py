@@ -19,6 +19,8 @@ NPM_MAX: Final = 50
 PIP_MAX: Final = 100
 WHEELS: Final = "/run/alcove/wheels"
 """Where what pip fetched is while it is installed; images do not keep it."""
+CACHE: Final = "/run/alcove/npm"
+"""The same of npm: some packages' scripts install what is in there once more."""
 ROOT: Final = "/usr/local/lib/node_modules"
 _LOCKED: Final = f"""\
 locked() {{
@@ -40,7 +42,7 @@ def environment(*, registry: str, index: str, ca: str) -> Mapping[str, str]:
         "PIP_CERT": ca,
     }
     return {name: value for name, value in told.items() if value} | {
-        "npm_config_cache": "/tmp/npm",
+        "npm_config_cache": CACHE,
         "npm_config_audit": "false",
         "npm_config_fund": "false",
         "npm_config_update_notifier": "false",
@@ -82,6 +84,8 @@ def build_script(npm: Sequence[str], pip: Sequence[str]) -> str:
     if npm:
         steps += [
             _LOCKED,
+            # Where `npx node-gyp` looks.
+            "ln -s /usr/bin/node-gyp /usr/local/bin/node-gyp",
             f"find {ROOT} -type d -path '*/@vscode/ripgrep' | while read -r module; do",
             '  if test -x /usr/bin/rg && ! test -e "$module/bin"; then',
             '    mkdir "$module/bin" && ln -s /usr/bin/rg "$module/bin/rg"',
@@ -91,6 +95,7 @@ def build_script(npm: Sequence[str], pip: Sequence[str]) -> str:
             '  (cd "$where" && npm rebuild --foreground-scripts < /dev/null) || exit 1',
             "done",
             "npm rebuild --global --foreground-scripts",
+            "rm /usr/local/bin/node-gyp",
             f"find {ROOT} -type d -name obj.target -prune -exec rm -rf {{}} +",
         ]
     if pip:

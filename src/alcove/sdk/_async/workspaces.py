@@ -31,6 +31,7 @@ from alcove.sdk.execs import (
     process_request,
 )
 from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
+from alcove.wire.apps import App, Apps
 from alcove.wire.base import Page
 from alcove.wire.events import Event
 from alcove.wire.files import LogLine
@@ -399,6 +400,10 @@ class AsyncWorkspace:
     ) -> AbstractAsyncContextManager[AsyncProcess]:
         """The user's login shell in a terminal; see `process`."""
         return self.process(LOGIN_SHELL, terminal=size or Terminal())
+
+    async def apps(self) -> tuple[App, ...]:
+        """What its template offers to open in a browser, with how each is."""
+        return tuple((await self._transport.get(Apps, f"{self._path}/apps")).items)
 
     def logs(self, *, follow: bool = False) -> AsyncIterator[LogLine]:
         """Lines of the image, the clone, the scripts and the agent, oldest first.

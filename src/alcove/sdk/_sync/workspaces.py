@@ -32,6 +32,7 @@ from alcove.sdk.execs import (
     process_request,
 )
 from alcove.sdk.waiting import TIMEOUT_S, Goal, arrived, pause
+from alcove.wire.apps import App, Apps
 from alcove.wire.base import Page
 from alcove.wire.events import Event
 from alcove.wire.files import LogLine
@@ -392,6 +393,10 @@ class Workspace:
     def terminal(self, *, size: Terminal | None = None) -> AbstractContextManager[Process]:
         """The user's login shell in a terminal; see `process`."""
         return self.process(LOGIN_SHELL, terminal=size or Terminal())
+
+    def apps(self) -> tuple[App, ...]:
+        """What its template offers to open in a browser, with how each is."""
+        return tuple((self._transport.get(Apps, f"{self._path}/apps")).items)
 
     def logs(self, *, follow: bool = False) -> Iterator[LogLine]:
         """Lines of the image, the clone, the scripts and the agent, oldest first.
