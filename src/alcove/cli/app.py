@@ -15,6 +15,7 @@ from alcove.cli import (
     mcp,
     pools,
     ports,
+    recordings,
     snapshots,
     ssh,
     ssh_config,
@@ -98,6 +99,7 @@ for group, name in (
     (pools.app, "pool"),
     (ports.app, "port"),
     (snapshots.app, "snapshot"),
+    (recordings.app, "recordings"),
     (tokens.app, "token"),
     (users.app, "user"),
 ):
