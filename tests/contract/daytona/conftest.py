@@ -96,7 +96,14 @@ async def place(sqlite: Database, tmp_path: Path) -> AsyncGenerator[Place]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    settings = Settings(driver="fake", external_url=url, daytona_snapshot="plain")
+    settings = Settings(
+        driver="fake",
+        external_url=url,
+        daytona_snapshot="plain",
+        data_dir=tmp_path / "data",
+        recording="require",
+    )
+    settings.server_dir.mkdir(parents=True)
     home = tmp_path / "home"
     home.mkdir()
     try:

@@ -41,7 +41,7 @@ class E2bServer:
 
 
 @pytest.fixture
-async def e2b(file_url: str) -> AsyncGenerator[E2bServer]:
+async def e2b(file_url: str, tmp_path: Path) -> AsyncGenerator[E2bServer]:
     db = Database(file_url)
     driver = SandboxDriver()
     with socket.socket() as probe:
@@ -52,7 +52,10 @@ async def e2b(file_url: str) -> AsyncGenerator[E2bServer]:
         e2b_aliases=("base=plain",),
         http_address=f"127.0.0.1:{port}",
         workspaces_max_per_user=500,
+        data_dir=tmp_path / "data",
+        recording="require",
     )
+    settings.server_dir.mkdir(parents=True)
     core = Core.build(settings=settings, driver=driver, secret=SECRET, db=db, clock=system_clock)
     await populate(db)
     async with db.transaction() as tx:

@@ -5,9 +5,9 @@ such a sandbox or not. Bytes go through as they come, in both directions as fast
 read, and a client that goes away takes its request to the agent with it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import anyio
@@ -15,9 +15,10 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from alcove.api.compat.e2b import envelopes
+from alcove.api.compat.e2b import envelopes, terminals
 from alcove.api.compat.e2b.errors import PortClosed, SandboxGone, response_for
 from alcove.api.compat.e2b.routing import Target
+from alcove.api.compat.e2b.terminals import Terminal
 from alcove.core import envd, waking
 from alcove.core.agent import Reach
 from alcove.core.agent_connection import Broken, Response
@@ -92,6 +93,9 @@ class _Relay:
     def __init__(self, core: Core, target: Target, request: Request, send: Send) -> None:
         self._core, self._target, self._request, self._send = core, target, request, send
         self._headers = request.headers
+        self._message: Mapping[str, Any] = {}
+        """What starts a process, when that is what is asked for."""
+        self._command = ""
         self._query = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=32)
 
     async def run(self) -> None:
@@ -235,7 +239,10 @@ class _Relay:
             if route in _LONG:
                 tasks.start_soon(watch_server)
             try:
-                await self._relayed(entry, headers, body)
+                async with terminals.started(
+                    self._core, entry.actor, entry.workspace, self._message, self._command
+                ) as terminal:
+                    await self._relayed(entry, headers, body, terminal)
             except Exception as error:
                 failed = error
             tasks.cancel_scope.cancel()
@@ -247,13 +254,14 @@ class _Relay:
         entry: Entry,
         headers: list[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
+        terminal: Terminal | None,
     ) -> None:
         try:
             reach = Reach.of(entry.workspace)
             async with self._core.agents.request(
                 reach, self._request.method, self._path(), headers, body, refusals=False
             ) as response:
-                await self._copy(response)
+                await self._copy(entry, response, terminal)
         except (Unavailable, Conflict) as error:
             if isinstance(error, Broken) and not error.fresh:
                 raise
@@ -262,13 +270,13 @@ class _Relay:
                 raise SandboxGone(found.workspace.id) from error
             raise PortClosed(entry.workspace.id, self._target.port) from error
 
-    async def _copy(self, response: Response) -> None:
+    async def _copy(self, entry: Entry, response: Response, terminal: Terminal | None) -> None:
         kept = {k: v for k, v in response.headers.items() if k in _OUT or _is_metadata(k)}
         await self._answer(response.status, kept, more=True)
         connect = kept.get("content-type", "").startswith(envelopes.MEDIA_TYPE)
         at = envelopes.Boundary()
         try:
-            async for piece in response.body():
+            async for piece in self._shown(entry, response, terminal, connect=connect):
                 if connect:
                     at.feed(piece)
                 await self._body(piece, more=True)
@@ -278,6 +286,18 @@ class _Relay:
             said = "the connection to the sandbox ended before the stream was complete"
             await self._body(envelopes.last("unavailable", said), more=True)
         await self._body(b"", more=False)
+
+    def _shown(
+        self, entry: Entry, response: Response, terminal: Terminal | None, *, connect: bool
+    ) -> AsyncIterator[bytes]:
+        """The body; what a terminal shows is recorded first."""
+        if not connect or response.status != 200:
+            return response.body()
+        if terminal is not None:
+            return terminal.raw(response.body())
+        if self._target.path.endswith("/Connect"):
+            return terminals.connected(self._core, entry.actor, entry.workspace, response.body())
+        return response.body()
 
     async def _still_there(self, entry: Entry) -> None:
         """Returns never. Raises once the server is about to end, or the caller lost the right."""
@@ -311,6 +331,8 @@ class _Relay:
         args = process.get("args") or []  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         words = [process.get("cmd"), *(args if isinstance(args, list) else [])]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         command = told([str(word) for word in words])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        terminals.size_of(message)
+        self._message, self._command = message, " ".join(command)
         await envd.tell(self._core, entry, EventKind.EXEC_STARTED, command=command)
 
     def _path(self) -> str:

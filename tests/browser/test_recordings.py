@@ -1,0 +1,73 @@
+"""Recordings in a real browser: found, replayed, harmless."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from alcove.core import execs
+from alcove.core.agent import Call, Frame
+from alcove.core.execs import shell
+from alcove.model.recording import RecordingState, SessionKind
+from alcove.store import recordings
+from alcove.store.recordings import RecordingFilters
+from tests.browser import harness
+from tests.browser.conftest import Opener
+from tests.browser.harness import ADA, BOB, MAX, Site, axe
+
+SHOTS = Path("/tmp/recordings-work")
+
+
+@pytest.fixture(scope="module")
+def site(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
+    """One that records."""
+    data = tmp_path_factory.mktemp("data")
+    (data / "server").mkdir()
+    file = tmp_path_factory.mktemp("site") / "alcove.db"
+    file.write_bytes(migrated_file.read_bytes())
+    with harness.site(f"sqlite:///{file}", data_dir=data, recording="require") as found:
+        yield found
+
+
+def _recorded(site: Site, ref: str, line: str, *, actor: harness.Actor = ADA) -> str:
+    """Runs the line in a terminal; answers the id of its recording."""
+
+    async def act() -> str:
+        call = Call(
+            command=shell(line), terminal=(80, 24), kind=SessionKind.SSH, shown=(line,), stdin=True
+        )
+        async with execs.process(site.core, actor, ref, call) as process:
+            async for kind, _ in process.frames():
+                if kind is Frame.EXIT:
+                    break
+        async with site.core.db.read() as tx:
+            found = await recordings.find(tx, RecordingFilters(), after=None, limit=1)
+        assert found[0].state is RecordingState.FINISHED
+        return found[0].id
+
+    return site.call(act)
+
+
+MARKED = (
+    r"printf '\033]133;A\007$ \033]133;B\007make test\r\n\033]133;C\007'; echo passed;"
+    r" printf '\033]133;D;0\007'; sleep 1; printf '\033]133;A\007$ \033]133;B\007false\r\n"
+    r"\033]133;C\007\033]133;D;1\007'"
+)
+
+
+def test_a_recording_is_found_and_replayed(site: Site, page: Page, theme: str) -> None:
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    made = site.workspace(f"replayed-{theme}")
+    id = _recorded(site, made.id, MARKED)
+    page.goto("/recordings")
+    expect(page.locator("tbody tr").first).to_contain_text("complete")
+    assert axe(page) == []
+    page.screenshot(path=SHOTS / f"list-{theme}.png")
+    page.locator(f"a[href='/recordings/{id}']").click()
+    page.get_by_role("button", name="make test").click()
+    page.get_by_role("group", name="Replay of the terminal").press("9")
+    expect(page.locator(".ap-term-text")).to_contain_text("passed")
+    expect(page.locator("#commands")).to_contain_text("exit 1")
+    assert axe(page) == []
+    page.screenshot(path=SHOTS / f"one-{theme}.png", full_page=True)
