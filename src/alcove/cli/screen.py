@@ -195,6 +195,28 @@ def progress(text: str) -> Generator[Progress]:
 
 
 @contextmanager
+def changing(lines: "Callable[[], Sequence[tuple[str, str]]]") -> Generator[bool]:
+    """Lines with their styles that are asked for again several times a second, and stay as they
+    were last; yields False, and shows nothing, where stderr is not a terminal."""
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield False
+        return
+    from rich.live import Live  # noqa: PLC0415 - by need
+    from rich.text import Text  # noqa: PLC0415
+
+    def drawn() -> "Text":
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for number, (line, style) in enumerate(lines()):
+            text.append("\n" if number else "")
+            text.append(clean(line), style=style)
+        return text
+
+    with Live(get_renderable=drawn, console=console, refresh_per_second=10):
+        yield True
+
+
+@contextmanager
 def byte_progress(text: str, total: int | None) -> Generator["ByteProgress"]:
     """A bar for bytes; silent where stderr is not a terminal."""
     from rich.progress import (  # noqa: PLC0415

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from alcove.cli import screen
-from alcove.cli.live import LiveLine
+from alcove.cli.coming_up import watch
 from alcove.cli.parameters import typed
 from alcove.cli.screen import Column
 from alcove.cli.session import (
@@ -383,7 +383,7 @@ def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) ->
     since = time.monotonic()
     if goal is not None:
         try:
-            _wait(one, goal)
+            _wait(one, goal, quiet=as_json)
         except (WorkspaceFailed, WaitTimeout) as error:
             error.message += f"\nLook at `alcove logs {one.name}` and `alcove show {one.name}`."
             raise
@@ -397,14 +397,14 @@ def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) ->
             screen.say_warning(f"{one.health}; `alcove logs {one.name}` has more")
 
 
-def _wait(one: "Workspace", goal: "Goal") -> None:
-    """Show phase and reason as they change, and the log's newest line beside them."""
+def _wait(one: "Workspace", goal: "Goal", *, quiet: bool) -> None:
+    """Show how it comes up, step by step; of other ways phase and reason as they change."""
+    if goal == "ready":
+        watch(one, goal, quiet=quiet)
+        return
     with screen.progress(_progress_line(one.info)) as shown:
-        line = LiveLine(shown, _progress_line(one.info))
-        if shown.seen and goal == "ready":
-            line.follow(one)
         for info in one.changes(goal):
-            line.begin_with(_progress_line(info))
+            shown.say(_progress_line(info))
 
 
 def _progress_line(info: "Info") -> str:
