@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from alcove.core.agent import Broken, Call
+from alcove.host.crashpoints import every_point
 from alcove.model.errors import DriverError, Unavailable
 from alcove.model.workspace import Isolation, SnapshotId, Spec
 from tests.host.installation import Installation, Running, a_spec
@@ -241,6 +242,35 @@ async def test_a_pause_outlives_the_machine(mortal: Installation) -> None:
     await mortal.driver.resume(box.id, box.handle)
     assert (await counted(box, before + 1))[0] == pid
     await box.destroy()
+
+
+def _points(verb: str) -> list[str]:
+    return [point for point in every_point() if point.startswith(f"{verb}:")]
+
+
+@pytest.mark.parametrize("point", [*_points("sleep"), *_points("wake")])
+async def test_a_pause_or_resume_cut_off_is_one_or_the_other(
+    mortal: Installation, point: str
+) -> None:
+    box = await mortal.create(a_gvisor_spec())
+    await count(box)
+    pid, before, _ = await counted(box, 1)
+    verbs = {"sleep": mortal.driver.pause, "wake": mortal.driver.resume}
+    if point.startswith("wake"):
+        await mortal.driver.pause(box.id, box.handle)
+    mortal.crash_file.write_text(point)
+    with pytest.raises(DriverError, match="cannot be reached"):
+        await verbs[point.partition(":")[0]](box.id, box.handle)
+    mortal.kill()
+    mortal.crash_file.unlink()
+    mortal.up()
+    assert (await mortal.driver.observe(box.id, None)).state in ("paused", "ready")
+    await mortal.driver.pause(box.id, box.handle)
+    assert (await mortal.driver.observe(box.id, None)).state == "paused"
+    await mortal.driver.resume(box.id, box.handle)
+    assert (await counted(box, before + 1))[0] == pid
+    await box.destroy()
+    assert list(await mortal.driver.inventory()) == []
 
 
 async def test_a_damaged_pause_is_refused_and_the_files_are_kept(

@@ -1,4 +1,5 @@
-"""Where tests kill the host process: before and after each step of each verb.
+"""Where tests kill the host process: before and after each step of each verb, `sleep`
+and `wake` being what `pause` and `resume` are where memory is kept on disk.
 
 One rule: the steps are named here, in their order, so that a test can walk all of them and a step
 that is not listed cannot be taken.
@@ -24,6 +25,8 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "destroy": (*_DOWN, "volume", "forget"),
     "adopt": ("limits", "name", "network", "keep"),
     "pause": ("note", "hide", "freeze"),
+    "sleep": ("checkpoint", "sum", "keep", "kill", "clear"),
+    "wake": (*_UP[1:], "show"),
     "resume": ("note", "thaw", "show"),
     "take_snapshot": ("begin", "freeze", "copy", "thaw", "sum", "keep"),
     "drop_snapshot": ("hide", "remove"),

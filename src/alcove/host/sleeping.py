@@ -18,16 +18,19 @@ _CHECKPOINT_TIMEOUT_S: Final = 60.0
 
 def fall_asleep(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
     """The caller has the workspace's turn. Raises DriverError; it runs on then."""
-    ground = parts.ground
+    ground, step = parts.ground, parts.crash.step
     runtime, directory = ground.runtime(record.isolation), ground.directory(workspace)
     ground.hide_socket(workspace)
     stands = False
     try:
         half = memory.begin(directory)
-        runtime.checkpoint(workspace, half, timeout_s=_CHECKPOINT_TIMEOUT_S)
-        stands = True
-        memory.finish(directory)
-        parts.records.change(workspace, stage=Stage.ASLEEP, process=None)
+        with step("sleep", "checkpoint"):
+            runtime.checkpoint(workspace, half, timeout_s=_CHECKPOINT_TIMEOUT_S)
+            stands = True
+        with step("sleep", "sum"):
+            memory.finish(directory)
+        with step("sleep", "keep"):
+            parts.records.change(workspace, stage=Stage.ASLEEP, process=None)
     except (AlcoveError, OSError) as error:
         memory.drop(directory)
         if stands:
@@ -36,9 +39,11 @@ def fall_asleep(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
         if isinstance(error, OSError):
             raise DriverError(f"cannot pause {workspace}: {error}", retry=True) from error
         raise
-    if record.process is not None:
-        ground.kill(workspace, record.process)
-    tuck_in(parts, workspace)
+    with step("sleep", "kill"):
+        if record.process is not None:
+            ground.kill(workspace, record.process)
+    with step("sleep", "clear"):
+        tuck_in(parts, workspace)
 
 
 def tuck_in(parts: Parts, workspace: WorkspaceId) -> None:

@@ -109,15 +109,16 @@ class Starting:
             image = memory.image(directory)
             try:
                 self._make(
-                    "start", workspace, spec, record, layers, begun.control_sha256, image=image
+                    "wake", workspace, spec, record, layers, begun.control_sha256, image=image
                 )
                 self._inspect(workspace)
             except (AlcoveError, OSError):
                 self._parts.records.change(workspace, stage=Stage.ASLEEP, process=None)
                 tuck_in(self._parts, workspace)
                 raise
-            memory.drop(directory)
-            self._parts.ground.show_socket(workspace)
+            with self._parts.crash.step("wake", "show"):
+                memory.drop(directory)
+                self._parts.ground.show_socket(workspace)
         return True
 
     def _ready_layers(self, spec: Spec) -> list[Path]:
