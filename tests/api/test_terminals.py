@@ -115,10 +115,14 @@ class Viewer:
 async def real(sqlite: Database, clock: MovedClock) -> AsyncGenerator[Real]:
     driver = AgentDriver()
     try:
-        async with served(sqlite, clock, driver=driver, settings=Settings(driver="fake")) as api:
+        async with served(
+            sqlite, clock, driver=driver, settings=Settings(driver="fake", recording="off")
+        ) as api:
             async with sqlite.transaction() as tx:
                 await add_plain_template(tx)
-            workspace = await api.workspace(ADA, template="plain", name="api")
+            # A shell that does not run what this machine's root has in its profile.
+            env = {"SHELL": "/bin/sh", "HOME": str(driver.directory)}
+            workspace = await api.workspace(ADA, template="plain", name="api", env=env)
             await api.world.settle()
             secret = await api.token(ADA)
             head = {"authorization": f"Bearer {secret.text}"}
@@ -278,9 +282,7 @@ async def test_the_list_tells_what_runs(real: Real) -> None:
 
 async def test_a_title_cannot_be_long_or_hold_control_characters(real: Real) -> None:
     async with real.viewer() as viewer:
-        await viewer.type(
-            "printf '\\033]2;a\\tb\\a\\033]2;%02000d\\a' 0; echo x-$((1+1))"
-        )
+        await viewer.type("printf '\\033]2;a\\tb\\a\\033]2;%02000d\\a' 0; echo x-$((1+1))")
         await viewer.until(b"x-2")
         [one] = await real.listed()
     assert one["title"] == "ab"
