@@ -17,6 +17,8 @@ WAITING_MAX: Final = 256 * 1024
 READ_SIZE: Final = 64 * 1024
 OPEN_S: Final = 30.0
 """How long a channel that was granted may take to be open."""
+LINGER_S: Final = 30.0
+"""How long the workspace may take to read what was sent before the client closed."""
 
 _Write = Callable[[bytes], None]
 AnyChannel = asyncssh.SSHTCPChannel[bytes] | asyncssh.SSHUNIXChannel[bytes]
@@ -35,6 +37,7 @@ class Pipe(asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
         self._writable = anyio.Event()
         self._writable.set()
         self._scope = anyio.CancelScope()
+        self._inward_scope = anyio.CancelScope()
 
     # What asyncssh calls; none of it waits.
 
@@ -46,7 +49,15 @@ class Pipe(asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open.set()
-        self._scope.cancel()
+        self._writable.set()
+        if exc is not None:
+            self._scope.cancel()
+            return
+        # What came before the close is still delivered.
+        self._ended = True
+        self._arrived.set()
+        self._inward_scope.cancel()
+        self._scope.deadline = anyio.current_time() + LINGER_S
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._inbox.append(data)
@@ -95,14 +106,19 @@ class Pipe(asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
                 if self._ended:
                     await stream.send_eof()
                     return
-                channel.resume_reading()
+                # In this order: what was held back arrives within `resume_reading`.
                 self._arrived = anyio.Event()
+                channel.resume_reading()
                 await self._arrived.wait()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             self._scope.cancel()
 
     async def _inward(self, stream: ByteStream, channel: AnyChannel) -> None:
         """From the workspace to the client."""
+        with self._inward_scope:
+            await self._received(stream, channel)
+
+    async def _received(self, stream: ByteStream, channel: AnyChannel) -> None:
         write: _Write = channel.write  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         try:
             while True:

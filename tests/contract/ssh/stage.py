@@ -3,6 +3,7 @@ real gateway on a port of this machine."""
 
 import hashlib
 import os
+import shlex
 import socket
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
+from anyio.abc import Process
 
 from alcove.clock import system_clock
 from alcove.config import Settings
@@ -22,12 +24,14 @@ from alcove.core.app import Core
 from alcove.gateway.server import Gateway
 from alcove.model.access import Actor
 from alcove.model.event import Event
+from alcove.model.identity import User
 from alcove.model.template import TemplateVersion
 from alcove.model.workspace import Phase, UserId, Workspace, WorkspaceId
 from alcove.recipes.native import read
-from alcove.store import templates
+from alcove.store import templates, users
 from alcove.store.db import Database, Tx
 from tests.api.agent_process import BINARY, PLAIN, AgentDriver
+from tests.api.served import EVE
 from tests.conftest import T0, MovedClock
 from tests.core.world import ADA, SECRET, World, populate
 
@@ -188,9 +192,66 @@ class Stage:
         to = [*self.options(**more), f"{where}@127.0.0.1", *rest]
         return await self.run("ssh", *to, check=check, input=input)
 
+    async def auditor(self) -> Path:
+        """The key of somebody who may read about all workspaces, and enter none."""
+        user = User(
+            id=EVE.id,
+            name=EVE.name,
+            display_name="Eve",
+            email="eve@example.com",
+            role=EVE.role,
+            service=False,
+            disabled=False,
+            created_at=T0,
+        )
+        async with self.core.db.transaction() as tx:
+            await users.add(tx, user, password_hash=None)
+        return await self.key(EVE, "auditor")
+
+    @asynccontextmanager
+    async def running(self, *command: str | Path) -> AsyncGenerator[Process]:
+        """A client's program that goes on."""
+        env = {"HOME": str(self.client), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+        words = [str(word) for word in command]
+        async with await anyio.open_process(words, env=env, cwd=self.client) as process:
+            try:
+                yield process
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+
+    @asynccontextmanager
+    async def inside(self, where: str, program: str) -> AsyncGenerator[None]:
+        """A Python program in a workspace, which has printed its first line."""
+        await self.key()
+        line = f"exec python3 -uc {shlex.quote(program)}"
+        to = [*self.options(), f"{where}@127.0.0.1", line]
+        async with self.running("ssh", *to) as process:
+            assert process.stdout is not None
+            with anyio.fail_after(UP_S):
+                await process.stdout.receive()
+            yield
+
+    @asynccontextmanager
+    async def forwarding(self, where: str, *forwards: str) -> AsyncGenerator[Path]:
+        """A client that only forwards; yields the socket by which it can be told more."""
+        await self.key()
+        control = self.client / "control"
+        words = [*self.options(ExitOnForwardFailure="yes"), "-N", "-M", "-S", control]
+        async with self.running("ssh", *words, f"{where}@127.0.0.1") as process:
+            with anyio.fail_after(UP_S):
+                while not await anyio.Path(control).exists():
+                    assert process.returncode is None, "ssh ended"
+                    await anyio.sleep(0.02)
+            if forwards:
+                await self.run("ssh", "-S", control, "-O", "forward", *forwards, "x")
+            yield control
+
     async def told(self, kind: str) -> list[Event]:
         """Events of this kind, once what is under way has been written."""
-        await self.core.journal.flush(self.core)
+        with anyio.fail_after(UP_S):
+            while self.core.journal.waiting:  # noqa: ASYNC110 - it tells nobody
+                await anyio.sleep(0.02)
         return [event for event in await self.world.events() if event.kind == kind]
 
 
