@@ -220,7 +220,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         }
         if self._terminal is not None:
             chosen["TERM"] = self._term
-        return {**chosen, **self._caller.env}
+        return {**chosen, **_whence(self._caller), **self._caller.env}
 
     async def _carry(self, live: Process) -> Exit:
         """Both directions until the process has ended. Raises Unavailable when it got lost."""
@@ -254,9 +254,9 @@ class Session(asyncssh.SSHServerSession[bytes]):
                     kind, payload = self._inbox.popleft()
                     await live.send(kind, payload)
                     self._waiting -= len(payload)
-                if self._waiting < WAITING_MAX:
-                    self._channel.resume_reading()
                 self._arrived = anyio.Event()
+                # What the channel holds comes at once, and sets the event that is waited for.
+                self._channel.resume_reading()
                 await self._arrived.wait()
 
     def _put(self, kind: Frame, payload: bytes = b"") -> None:
@@ -285,6 +285,27 @@ class Session(asyncssh.SSHServerSession[bytes]):
         end = "\n" if self._terminal is None else "\r\n"
         if not self._channel.is_closing():
             self._channel.write_stderr(f"alcove: {shown}{end}".encode())
+
+
+def _whence(caller: Caller) -> dict[str, str]:
+    """What shells and prompts look at to see that they are at the end of an SSH connection."""
+    ours: object = caller.connection.get_extra_info("sockname")
+    theirs: object = caller.connection.get_extra_info("peername")
+    address = caller.actor.address or "127.0.0.1"
+    here, here_port = _ends(ours, "127.0.0.1")
+    _, port = _ends(theirs, address)
+    return {
+        "SSH_CLIENT": f"{address} {port} {here_port}",
+        "SSH_CONNECTION": f"{address} {port} {here} {here_port}",
+    }
+
+
+def _ends(name: object, otherwise: str) -> tuple[str, int]:
+    match name:
+        case (str() as host, int() as port, *_):
+            return host, port
+        case _:
+            return otherwise, 0
 
 
 def _size(cols: int, rows: int) -> tuple[int, int]:
