@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from alcove.cli import screen
+from alcove.cli import prompts, screen
 from alcove.cli.coming_up import watch
 from alcove.cli.parameters import typed
 from alcove.cli.screen import Column
@@ -113,14 +113,20 @@ def create(
 ) -> None:
     """Create a workspace, and wait until one can work in it.
 
-    Prints its name, so that `W=$(alcove create -t python)` works.
+    At a terminal it asks for what it was not told. Prints the workspace's name, so that
+    `W=$(alcove create -t python)` works.
     """
     resources = {"cpu": cpu, "memory": memory, "disk": disk}
     wanted = {key: value for key, value in resources.items() if value is not None}
-    if (template is None) == (snapshot is None):
+    asks = prompts.at_a_terminal() and not as_json and snapshot is None
+    if (template is None) == (snapshot is None) and not (asks and template is None):
         raise typer.BadParameter("give --template, or --snapshot", param_hint="--template")
     values = pairs(parameter or [], option="--parameter")
     with connect() as api:
+        if asks:
+            options = {"repo": repo, "branch": branch, "ttl": ttl}
+            told = [name for name, value in options.items() if value is not None]
+            template, values = _asked(api, template, values, told, version=template_version)
         workspace = api.workspaces.create(
             template,
             snapshot=snapshot,
@@ -149,6 +155,21 @@ def create(
             screen.answer(workspace.name)
         elif not as_json and not no_wait:
             screen.say(f"Work in it with `alcove exec {workspace.name}`.")
+
+
+def _asked(
+    api: "Alcove",
+    template: str | None,
+    values: dict[str, str],
+    told: list[str],
+    *,
+    version: int | None,
+) -> tuple[str | None, dict[str, str]]:
+    """What is missing is asked for; another version than the active one may want other things."""
+    if template is not None and version is not None:
+        return template, values
+    answers = prompts.complete(api, template, values, told=told)
+    return answers.template, dict(answers.parameters)
 
 
 def _of_snapshot(
