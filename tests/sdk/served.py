@@ -26,7 +26,7 @@ from alcove.store.migrate import migrate
 from tests.api.agent_process import AgentDriver, add_plain_template
 
 ROOT = Path(__file__).parents[2]
-READY_S = 60.0
+READY_S = 120.0
 STOP_S = 20.0
 
 
@@ -131,6 +131,8 @@ def main(argv: Sequence[str]) -> int:
                 "server",
                 *("--http-address", f"127.0.0.1:{port}", "--ssh-address", ""),
                 *("--data-dir", str(directory)),
+                # Several run beside each other; SSH comes through the other address.
+                *("--ssh-address", ""),
                 *(["--allow-root"] if os.geteuid() == 0 else []),
             ]
         )
