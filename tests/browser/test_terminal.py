@@ -1,0 +1,306 @@
+"""The web terminal in a real browser: typed in, reloaded, shared, cut off, and used on a phone."""
+
+import json
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from alcove.core import terminals, workspaces
+from alcove.model.workspace import Phase, Workspace
+from tests.browser.conftest import Opener
+from tests.browser.harness import ADA, BOB, PHONE, Site, axe
+
+pytestmark = pytest.mark.root
+SHELL = {"SHELL": "/bin/sh", "HOME": "/tmp", "PS1": "$ "}
+"""Not what this machine's root has in its profile."""
+LINES = "document.querySelector('.xterm-rows').innerText"
+
+
+class Shell:
+    """A terminal's page, as a reader has it."""
+
+    def __init__(self, page: Page, workspace: Workspace, session: str = "main") -> None:
+        self.page, self.path = page, f"/workspaces/{workspace.id}/terminal?session={session}"
+
+    def open(self) -> "Shell":
+        self.page.goto(self.path)
+        self.ready()
+        return self
+
+    def ready(self) -> None:
+        self.page.locator("#terminal[data-state=open]").wait_for()
+        self.page.locator(".xterm-helper-textarea").focus()
+
+    def type(self, line: str) -> None:
+        self.page.keyboard.type(line)
+        self.page.keyboard.press("Enter")
+
+    def shows(self, text: str | re.Pattern[str]) -> None:
+        expect(self.page.locator(".xterm-rows")).to_contain_text(text)
+
+    @property
+    def screen(self) -> str:
+        return str(self.page.evaluate(LINES)).replace("\xa0", " ")
+
+
+@pytest.fixture(scope="module")
+def workspace(site: Site) -> Workspace:
+    return site.workspace("shells", env=SHELL)
+
+
+@pytest.fixture(autouse=True)
+def no_terminals(site: Site, workspace: Workspace) -> Generator[None]:
+    yield
+
+    async def clear() -> None:
+        for one in await terminals.find(site.core, ADA, workspace.id):
+            await terminals.close(site.core, ADA, workspace.id, one.session)
+
+    if site.row(workspace.id).phase is Phase.RUNNING:
+        site.call(clear)
+
+
+@pytest.fixture
+def shell(page: Page, workspace: Workspace) -> Shell:
+    return Shell(page, workspace).open()
+
+
+def test_what_is_typed_runs_and_is_shown(shell: Shell) -> None:
+    shell.type("echo sum-$((20+22))")
+    shell.shows("sum-42")
+
+
+def test_a_reload_keeps_the_screen_and_the_shell(shell: Shell) -> None:
+    shell.type("KEPT=yes; echo before-$((1+1))")
+    shell.shows("before-2")
+    shell.page.reload()
+    shell.ready()
+    shell.shows("before-2")
+    shell.type("echo kept-$KEPT")
+    shell.shows("kept-yes")
+
+
+def test_a_lost_network_loses_and_doubles_nothing(page: Page, workspace: Workspace) -> None:
+    routes: list[WebSocketRoute] = []
+
+    def through(route: WebSocketRoute) -> None:
+        routes.append(route)
+        route.connect_to_server()
+
+    page.route_web_socket(re.compile("/terminal"), through)
+    shell = Shell(page, workspace).open()
+    shell.type("for i in 1 2 3 4 5 6 7 8; do echo step-$i; sleep 0.25; done; echo all-$((1+1))")
+    for step in ("step-2", "step-4", "step-6"):
+        shell.shows(step)
+        routes[-1].close()
+    shell.shows("all-2")
+    seen = re.findall(r"^step-\d", shell.screen, re.MULTILINE)
+    assert seen == [f"step-{n}" for n in range(1, 9)]
+    assert len(routes) >= 4
+
+
+def test_answers_to_what_was_asked_in_the_past_are_not_typed(shell: Shell) -> None:
+    shell.type(
+        "printf '\\033[c\\033[6n'; sleep 0.2; read -t 1 x 2>/dev/null; clear; echo ok-$((1+1))"
+    )
+    shell.shows("ok-2")
+    shell.page.reload()
+    shell.ready()
+    shell.type("echo clean-$((1+1))")
+    shell.shows("clean-2")
+    assert not re.search(r"\d+;\d+R|\?\d+;\d+c", shell.screen)
+
+
+def test_two_viewers_share_one_terminal(
+    shell: Shell, open_page: Opener, workspace: Workspace
+) -> None:
+    with open_page(ADA, viewport={"width": 700, "height": 500}) as other:
+        second = Shell(other, workspace).open()
+        second.type("echo from-second-$((1+1))")
+        shell.shows("from-second-2")
+        shell.type("stty size")
+        expect(shell.page.locator("#said")).to_contain_text("2 viewers")
+        sizes = [
+            re.findall(r"^(\d+ \d+)\s*$", one.screen, re.MULTILINE) for one in (shell, second)
+        ]
+        assert sizes[0] == sizes[1]
+    expect(shell.page.locator("#said")).to_have_text("")
+
+
+def test_tabs_are_other_terminals(shell: Shell) -> None:
+    page = shell.page
+    shell.type("echo in-first-$((1+1))")
+    shell.shows("in-first-2")
+    page.get_by_role("button", name="New terminal").click()
+    shell.ready()
+    shell.type("echo in-second-$((1+1))")
+    shell.shows("in-second-2")
+    assert "in-first-2" not in shell.screen
+    page.get_by_role("tab", name="main").click()
+    shell.shows("in-first-2")
+    expect(page.get_by_role("tab")).to_have_count(2)
+
+
+def test_a_terminal_is_renamed_for_everybody_and_closed(shell: Shell) -> None:
+    page = shell.page
+    page.get_by_role("button", name="New terminal").click()
+    shell.ready()
+    page.get_by_label("This terminal").click()
+    page.get_by_role("button", name="Rename…").click()
+    page.get_by_label("Name").fill("builds")
+    page.get_by_role("button", name="Rename", exact=True).click()
+    expect(page.get_by_role("tab", name="builds")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("tab", name="builds")).to_be_visible()
+    page.get_by_label("This terminal").click()
+    page.get_by_role("button", name="Close…").click()
+    page.get_by_role("button", name="Close it").click()
+    expect(page.get_by_role("tab", name="builds")).to_have_count(0)
+
+
+def test_a_shell_that_ended_is_begun_anew(shell: Shell) -> None:
+    shell.type("exit 3")
+    expect(shell.page.locator("#banner")).to_contain_text("The shell ended with 3.")
+    shell.page.get_by_role("button", name="New shell").click()
+    shell.ready()
+    shell.type("echo again-$((1+1))")
+    shell.shows("again-2")
+
+
+def test_a_stopped_workspace_says_so_and_is_started_from_here(site: Site, page: Page) -> None:
+    made = site.workspace("stopping", env=SHELL)
+    shell = Shell(page, made).open()
+    site.call(lambda: workspaces.stop(site.core, ADA, made.id))
+    site.until(made.id, Phase.STOPPED)
+    banner = page.locator("#banner")
+    page.reload()
+    expect(banner).to_contain_text("stopping is stopped")
+    banner.get_by_role("button", name="Start").click()
+    site.until(made.id, Phase.RUNNING)
+    shell.ready()
+    shell.type("echo started-$((1+1))")
+    shell.shows("started-2")
+
+
+def test_found_text_is_selected(shell: Shell) -> None:
+    shell.type("echo needle-in-$((1+1)); seq 1 100")
+    shell.shows("100")
+    shell.page.keyboard.press("Control+Shift+F")
+    shell.page.get_by_label("Find in this terminal").fill("needle-in-2")
+    shell.page.keyboard.press("Enter")
+    shell.shows("needle-in-2")
+    shell.page.keyboard.press("Escape")
+    expect(shell.page.locator("#finder")).to_be_hidden()
+
+
+def test_a_selection_is_copied_and_pasted(shell: Shell) -> None:
+    shell.type("echo clip-$((1+1))")
+    shell.shows("clip-2")
+    shell.page.locator(".xterm-rows > div", has_text=re.compile("^clip-2")).dblclick(
+        position={"x": 12, "y": 8}
+    )
+    shell.page.keyboard.press("Control+Shift+C")
+    assert "clip" in str(shell.page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_a_program_cannot_write_to_the_clipboard(shell: Shell) -> None:
+    shell.page.evaluate("navigator.clipboard.writeText('mine')")
+    shell.type("printf '\\033]52;c;c3RvbGVu\\a'; echo tried-$((1+1))")
+    shell.shows("tried-2")
+    assert shell.page.evaluate("navigator.clipboard.readText()") == "mine"
+
+
+def test_a_link_is_opened_only_after_its_real_address_was_shown(shell: Shell) -> None:
+    line = "\\033]8;;https://evil.example/x\\033\\\\\\\\bank\\033]8;;\\033\\\\\\\\"
+    shell.type(f"clear; printf '{line} done-%s\\n' $((1+1))")
+    shell.shows("bank done-2")
+    row = shell.page.locator(".xterm-rows > div", has_text="bank done-2").last
+    row.hover(position={"x": 12, "y": 8})
+    row.click(position={"x": 12, "y": 8})
+    asking = shell.page.locator("#ask")
+    expect(asking).to_contain_text("https://evil.example/x")
+    asking.get_by_role("button", name="Cancel").click()
+    assert len(shell.page.context.pages) == 1
+
+
+def test_a_hostile_title_is_text_and_bounded(shell: Shell) -> None:
+    shell.type("printf '\\033]2;<img src=x onerror=alert(1)>%0400d\\a' 0; sleep 20")
+    tab = shell.page.get_by_role("tab", selected=True)
+    expect(tab).to_contain_text("<img src=x")
+    assert len(tab.inner_text()) <= 80
+    assert shell.page.locator("#tabs img").count() == 0
+
+
+def test_much_output_leaves_the_page_and_ctrl_c_alive(shell: Shell) -> None:
+    shell.type("yes 0123456789012345678901234567890123456789")
+    shell.shows("0123456789")
+    shell.page.wait_for_timeout(1500)
+    worst = shell.page.evaluate(
+        """() => new Promise(done => { let worst = 0, last = performance.now(), n = 0;
+           const tick = now => { worst = Math.max(worst, now - last); last = now;
+             ++n < 30 ? requestAnimationFrame(tick) : done(worst) }; requestAnimationFrame(tick) })"""
+    )
+    assert float(worst) < 1000
+    shell.page.keyboard.press("Control+C")
+    shell.type("clear; echo stopped-$((1+1))")
+    shell.shows("stopped-2")
+
+
+def test_a_phone_has_the_keys_that_its_keyboard_lacks(
+    open_page: Opener, workspace: Workspace
+) -> None:
+    with open_page(ADA, viewport=PHONE) as phone:
+        shell = Shell(phone, workspace).open()
+        shell.type("cat")
+        phone.get_by_role("button", name="Ctrl").tap()
+        phone.keyboard.type("c")
+        shell.type("echo out-$((1+1))")
+        shell.shows("out-2")
+        phone.get_by_role("button", name="Up").tap()
+        below = phone.evaluate("document.documentElement.scrollHeight - innerHeight")
+        assert below <= 0
+        assert axe(phone) == []
+
+
+def test_nobody_is_locked_in_by_the_keyboard(shell: Shell) -> None:
+    shell.page.keyboard.press("Control+Shift+L")
+    expect(shell.page.get_by_role("tab", selected=True)).to_be_focused()
+    shell.page.keyboard.press("Tab")
+    expect(shell.page.get_by_role("button", name="New terminal")).to_be_focused()
+
+
+def test_what_is_shown_can_be_read_aloud(shell: Shell) -> None:
+    shell.page.get_by_label("This terminal").click()
+    shell.page.get_by_role("button", name="For a screen reader").click()
+    shell.ready()
+    shell.type("echo aloud-$((1+1))")
+    expect(shell.page.locator(".xterm-accessibility")).to_contain_text("aloud-2")
+    assert axe(shell.page) == []
+
+
+def test_the_page_has_no_faults_of_access(
+    open_page: Opener, workspace: Workspace, theme: str
+) -> None:
+    with open_page(ADA, theme=theme) as page:
+        shell = Shell(page, workspace).open()
+        shell.type("ls --color=always /; echo seen-$((1+1))")
+        shell.shows("seen-2")
+        assert axe(page) == []
+
+
+def test_without_javascript_the_page_names_the_command(
+    open_page: Opener, workspace: Workspace
+) -> None:
+    with open_page(ADA, javascript=False) as page:
+        page.goto(f"/workspaces/{workspace.id}/terminal")
+        expect(page.locator("main")).to_contain_text("alcove ssh shells")
+
+
+def test_somebody_elses_terminal_is_not_there(open_page: Opener, workspace: Workspace) -> None:
+    with open_page(BOB) as page:
+        answer = page.goto(f"/workspaces/{workspace.id}/terminal")
+        assert answer is not None
+        assert answer.status == 404
