@@ -25,7 +25,7 @@ from alcove.model.event import EventKind
 from alcove.model.workspace import Isolation, Kind, Phase, StartedFrom, WorkspaceId
 from alcove.store import events, fleet
 from alcove.store.events import EventFilters
-from alcove.store.fleet import Duty, Group, Order, Row, RowFilters, Start
+from alcove.store.fleet import Duty, Group, Order, Row, RowFilters, Start, VersionUse
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -33,6 +33,7 @@ STARTS_MAX: Final = 20_000
 FAILURES_SHOWN: Final = 20
 FAILURES_COUNTED: Final = 1000
 SKIP_MAX: Final = 100_000
+NAMED_MAX: Final = 200
 QUEUED: Final = frozenset({Phase.PROVISIONING, Phase.STARTING, Phase.RESUMING})
 HELD: Final = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.PAUSING, Phase.UNREACHABLE}) | QUEUED
 """The phases in which CPU and memory are given out."""
@@ -176,6 +177,27 @@ async def find(
         total = await fleet.count_rows(tx, filters)
     running = [row.workspace.id for row in found if row.workspace.phase is Phase.RUNNING]
     return Table(found, await usages.latest(core, running), total, skip)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateUse:
+    """Who has workspaces of a template."""
+
+    versions: Mapping[int, VersionUse]
+    workspaces: Sequence[tuple[WorkspaceId, str, str, int]]
+    """Id, name, owner's name and version; at most `NAMED_MAX`."""
+
+
+async def uses(
+    core: Core, actor: Actor, template: str, *, but: int | None = None, limit: int = NAMED_MAX
+) -> TemplateUse:
+    """What is made of which version; `but`: leave those of this version out of the names.
+    Raises Denied."""
+    access.require(actor, Permission.AUDIT_READ)
+    async with core.db.read() as tx:
+        versions = await fleet.uses(tx, template)
+        named = await fleet.named(tx, template, but=but, limit=min(limit, NAMED_MAX))
+    return TemplateUse(versions, named)
 
 
 def summed_up(starts: Sequence[Start]) -> Sequence[StartTimes]:

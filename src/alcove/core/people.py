@@ -64,6 +64,12 @@ async def reset_password(core: Core, actor: Actor, ref: str) -> tuple[Secret, da
     return secret, expires_at
 
 
+async def has_password(core: Core, actor: Actor) -> bool:
+    """Whether the caller signs in by a password; who does not, sets one without another."""
+    async with core.db.read() as tx:
+        return await user_rows.password_hash(tx, actor.id) is not None
+
+
 async def sessions_of(core: Core, actor: Actor, ref: str = "me") -> Sequence[OpenSession]:
     """The browsers that are signed in: one's own; anybody's for administrators."""
     user = await _whose(core, actor, ref)
