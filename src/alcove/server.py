@@ -25,7 +25,6 @@ from prometheus_client import disable_created_metrics
 
 from alcove import config, logs
 from alcove.api import local
-from alcove.api.addresses import link_url
 from alcove.api.app import create_app
 from alcove.config import Settings
 from alcove.core import identity, service, users
@@ -36,6 +35,7 @@ from alcove.drivers.base import Driver
 from alcove.drivers.fake import FakeDriver
 from alcove.gateway import endpoint as ssh
 from alcove.gateway.server import Gateway
+from alcove.http.addresses import link_url
 from alcove.http.listener import HttpServer, http_server
 from alcove.mcp import endpoint as mcp
 from alcove.model.errors import AlcoveError, Invalid

@@ -13,12 +13,12 @@ import anyio
 import httpx
 from starlette.types import ASGIApp
 
-from alcove.api.addresses import link_url
 from alcove.api.app import create_app
 from alcove.config import Settings
 from alcove.core.app import Core
 from alcove.core.proofs import Secret, SecretKind, new_secret
 from alcove.drivers.fake import FakeDriver
+from alcove.http.addresses import link_url
 from alcove.http.listener import HttpServer, http_server
 from alcove.mcp import endpoint as mcp
 from alcove.model.access import Actor, Permission, Role

@@ -16,9 +16,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 
-from alcove.api.addresses import label_below
 from alcove.config import Settings
 from alcove.core.proofs import SecretKind, new_secret
+from alcove.http.addresses import label_below
 from alcove.model.access import Actor, Permission
 from alcove.model.identity import Session
 from alcove.model.workspace import Workspace

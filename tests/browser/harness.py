@@ -16,13 +16,13 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
-from alcove.api.addresses import link_url
 from alcove.api.app import create_app
 from alcove.clock import system_clock
 from alcove.config import Settings
 from alcove.core import service, workspaces
 from alcove.core.app import Core
 from alcove.core.sign_in import new_link
+from alcove.http.addresses import link_url
 from alcove.mcp import endpoint as mcp
 from alcove.model.access import Actor
 from alcove.model.workspace import Phase, Workspace, WorkspaceId

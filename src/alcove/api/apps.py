@@ -19,12 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from alcove.api import apps_entry
-from alcove.api.addresses import LINK_QUERY, PATHS, label_below
 from alcove.core import apps, identity, ports
 from alcove.core.app import Core
 from alcove.core.ports import Link
 from alcove.core.proofs import SecretKind, parse
 from alcove.core.waking import awake
+from alcove.http.addresses import LINK_QUERY, PATHS, label_below
 from alcove.http.context import context_of
 from alcove.http.problem import HttpError, refuse_socket, response_for
 from alcove.http.relay import Outward, relay

@@ -1,8 +1,8 @@
 """A workspace's ports as clients see them: what listens and what is shared, in one list."""
 
-from alcove.api.addresses import app_url
 from alcove.core import ports
 from alcove.core.app import Core
+from alcove.http.addresses import app_url
 from alcove.model.port import Share, level_of
 from alcove.model.workspace import Phase, Workspace
 from alcove.wire.ports import Port

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from alcove.api.addresses import link_url
 from alcove.api.answers import answer, documents, nothing
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.idempotency import IdempotencyKey, once
@@ -23,6 +22,7 @@ from alcove.core.app import Core
 from alcove.core.standing import still_allowed
 from alcove.drivers.base import ByteStream
 from alcove.http.access import needs
+from alcove.http.addresses import link_url
 from alcove.http.body import body
 from alcove.model.access import Actor, Permission
 from alcove.model.port import PORT_MAX

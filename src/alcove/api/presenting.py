@@ -5,10 +5,10 @@ from typing import Final
 
 import anyio
 
-from alcove.api.addresses import app_pattern, app_url
 from alcove.api.listing import ports_of
 from alcove.core.app import Core
 from alcove.drivers.base import Metered
+from alcove.http.addresses import app_pattern, app_url
 from alcove.model.errors import AlcoveError
 from alcove.model.workspace import Phase, Workspace
 from alcove.wire import workspaces as wire

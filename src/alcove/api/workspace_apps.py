@@ -4,7 +4,6 @@ from typing import Annotated, TypeAlias
 
 from starlette.responses import Response
 
-from alcove.api.addresses import app_url
 from alcove.api.answers import answer, documents
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.routing import router
@@ -12,6 +11,7 @@ from alcove.config import Settings
 from alcove.core import apps, identity
 from alcove.core.apps import Offered
 from alcove.http.access import needs
+from alcove.http.addresses import app_url
 from alcove.model.access import Actor, Permission
 from alcove.model.workspace import Workspace
 from alcove.wire.apps import App, Apps

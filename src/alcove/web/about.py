@@ -10,23 +10,35 @@ from typing import Any, Final
 
 import anyio
 
-from alcove.core import events, identity, ports, usages
+from alcove.core import apps, events, identity, ports, usages
 from alcove.core.agent import Reach
 from alcove.core.app import Core
 from alcove.drivers.base import Usage
+from alcove.http.addresses import app_url
 from alcove.model.access import Actor
+from alcove.model.app import AppState
 from alcove.model.errors import AlcoveError
 from alcove.model.event import Event, EventKind
 from alcove.model.lifecycle import SETTLED
 from alcove.model.port import Level
 from alcove.model.workspace import Phase, Workspace
 from alcove.store.events import EventFilters
-from alcove.web.contexts import Command, Fact, Step
+from alcove.web.catalog import icon_named
+from alcove.web.contexts import Badge, Command, Fact, Step
 from alcove.web.text import cores, image_title, mib, span
 
 PATIENCE_S: Final = 0.5
 STEPS_MAX: Final = 50
 LINE_MAX: Final = 300
+
+_HEALTH: Final = {
+    AppState.WAITING: ("grey", "ring"),
+    AppState.STARTING: ("blue", "half"),
+    AppState.HEALTHY: ("green", "full"),
+    AppState.UNHEALTHY: ("amber", "triangle"),
+    AppState.UNKNOWN: ("grey", "question"),
+}
+assert _HEALTH.keys() == frozenset(AppState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,18 @@ class PortLine:
 
 
 @dataclass(frozen=True, slots=True)
+class AppLine:
+    """What the template offers to open in a browser."""
+
+    name: str
+    icon: str
+    url: str
+    badge: Badge
+    reason: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What changes by itself."""
 
@@ -48,6 +72,7 @@ class Live:
     steps: Sequence[Step] = ()
     usage: Usage | None = None
     ports: Sequence[PortLine] = ()
+    apps: Sequence[AppLine] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +94,37 @@ async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str)
         return Live(moving, steps)
     steps: Sequence[Step] = ()
     found: Sequence[PortLine] = ()
+    offered: Sequence[AppLine] = ()
     usage = (await usages.latest(core, [workspace.id])).get(workspace.id)
     with anyio.move_on_after(PATIENCE_S):
         try:
             answer = await core.agents.startup(Reach.of(workspace), seen=0, wait_s=0)
             steps = steps_of(answer.get("steps") or (), core.clock())
-            found = await ports_of(core, workspace)
+            found = await ports_of(core, workspace, owner=owner)
+            offered = await apps_of(core, workspace, owner=owner)
         except (AlcoveError, ValueError, AttributeError):
             pass
-    return Live(moving, steps, usage, found)
+    return Live(moving, steps, usage, found, offered)
 
 
-async def ports_of(core: Core, workspace: Workspace) -> Sequence[PortLine]:
+async def apps_of(core: Core, workspace: Workspace, *, owner: str) -> Sequence[AppLine]:
+    """In the order that the template gives them; not those that it hides."""
+    found: list[AppLine] = []
+    for one in sorted(await apps.of(core, workspace), key=lambda one: one.app.order):
+        app = one.app
+        if app.hidden:
+            continue
+        # A template names where a link leads; only to pages, never to a program of the reader's.
+        url = app.url or app_url(core.settings, workspace, app.name, owner=owner) or ""
+        safe = url if url.startswith(("https://", "http://")) else ""
+        tone, shape = _HEALTH[one.health.state]
+        badge = Badge(str(one.health.state), shape, tone)
+        icon = icon_named(app.icon, "globe")
+        found.append(AppLine(app.display_name, icon, safe, badge, one.health.reason, app.port))
+    return found
+
+
+async def ports_of(core: Core, workspace: Workspace, *, owner: str) -> Sequence[PortLine]:
     there = {one.port: one for one in await ports.listening(core, workspace)}
     shared = {one.port: one for one in await ports.shared(core, workspace)}
     return [
@@ -90,6 +134,7 @@ async def ports_of(core: Core, workspace: Workspace) -> Sequence[PortLine]:
             listening=port in there,
             level=shared[port].level if port in shared else Level.PRIVATE,
             expires_at=shared[port].expires_at if port in shared else None,
+            url=app_url(core.settings, workspace, port, owner=owner) or "",
         )
         for port in sorted({*there, *shared})
     ]

@@ -93,8 +93,12 @@ def card_of(entry: CatalogEntry) -> Card:
 
 
 def icon_of(recipe: Recipe) -> str:
+    return icon_named(recipe.icon, "box")
+
+
+def icon_named(path: str, default: str) -> str:
     """The symbol of the sprite. What a template names is looked up, never put into a page."""
-    return _ICONS.get(PurePosixPath(recipe.icon).stem, "box")
+    return _ICONS.get(PurePosixPath(path).stem, default)
 
 
 def tags_of(recipe: Recipe) -> Sequence[str]:

@@ -210,9 +210,12 @@ def _answers(recipe: Recipe, fields: Mapping[str, str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for parameter in recipe.parameters:
         text = fields.get(_PREFIX + parameter.name, "")
-        if parameter.type is ParameterType.LIST:
-            text = re.sub(r"\r\n?", "\n", text)
-        if text and text != text_of(parameter.default):
+        before = text_of(parameter.default)
+        if parameter.type is ParameterType.LIST and not text.startswith("["):
+            # One in each line; on the wire a text of them has commas.
+            text = ",".join(re.findall(r"[^\s,][^\r\n,]*", text))
+            before = before.replace("\n", ",")
+        if text and text != before:
             given[parameter.name] = text
     return given
 

@@ -48,7 +48,9 @@ async def find(
     q: Annotated[str, Query(max_length=128)] = "",
 ) -> Response:
     words = q.casefold().split()
-    found = await workspaces.find(core, actor, WorkspaceFilters(), PageRequest(ASKED))
+    # The last word is most likely the name: "stop api".
+    named = WorkspaceFilters(text=words[-1]) if words else WorkspaceFilters()
+    found = await workspaces.find(core, actor, named, PageRequest(ASKED))
     rows = await rows_of(core, actor, found.items, pages=served(request))
     entries = ()
     if allows(actor, Permission.TEMPLATE_READ):
@@ -57,7 +59,9 @@ async def find(
     choices = [Choice(e.name, e.path, e.icon, "page") for e in (*frame.rail, *frame.operators)]
     choices += [Choice(link.name, link.path, "user", "page") for link in frame.account]
     for row in rows:
-        choices += _of(row)
+        here = f"/workspaces/{row.workspace.id}"
+        choices.append(Choice(row.workspace.name, here, "workspaces", row.badge.word))
+        choices += _actions(row) if words else ()
     choices += [
         Choice(f"New workspace from {card.title}", f"/create/{card.name}", "plus", card.name)
         for card in cards_of(entries)
@@ -67,10 +71,8 @@ async def find(
     return render("palette.html", PaletteFragment(matching[:FOUND_MAX], q))
 
 
-def _of(row: Row) -> Iterator[Choice]:
-    workspace = row.workspace
-    here, name = f"/workspaces/{workspace.id}", workspace.name
-    yield Choice(name, here, "workspaces", row.badge.word)
+def _actions(row: Row) -> Iterator[Choice]:
+    here, name = f"/workspaces/{row.workspace.id}", row.workspace.name
     for way in row.ways[1:]:
         yield Choice(f"{way.name} of {name}", way.path, way.icon, "way in")
     if row.may_start:

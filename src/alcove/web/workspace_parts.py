@@ -233,7 +233,7 @@ async def _settings(
     saved: bool = False,
 ) -> Response:
     mutable = await _mutable(core, actor, workspace)
-    values = dict(fields or _values(workspace))
+    values = _values(workspace) | dict(fields or {})
     errors = {_field(fault.field): fault.message for fault in reversed(faults)}
     shown = {f"parameters.{one.name}" for one in mutable} | {"name", "labels", "ttl"}
     kept = await snapshots.find(core, actor, PageRequest(SNAPSHOTS_SHOWN), workspace=workspace.id)

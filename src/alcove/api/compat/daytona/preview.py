@@ -6,13 +6,13 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.addresses import PATHS, link_url
 from alcove.api.arguments import CoreOf
 from alcove.api.compat.daytona.creating import unsupported
 from alcove.api.compat.daytona.routing import API, SandboxRef, base_url, json, router
 from alcove.core import access, file_links, identity, ports
 from alcove.core.app import Core
 from alcove.http.access import needs
+from alcove.http.addresses import PATHS, link_url
 from alcove.model.access import Actor, Permission
 from alcove.model.port import PORT_MAX
 
