@@ -69,7 +69,7 @@ function whenLeft(element: HTMLElement): void {
   element.dataset.waiting = "yes";
   const look = () => {
     if (!element.isConnected) return;
-    const busy = element.matches(":hover") || element.querySelector("input:checked, :focus");
+    const busy = element.matches(":hover") || element.querySelector("input:checked, :focus, details[open]");
     if (busy) {
       setTimeout(look, HOLD_MS);
       return;

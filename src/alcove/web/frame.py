@@ -35,12 +35,13 @@ RAIL: Final = (
     Place("Recordings", "/recordings", "recordings", Permission.RECORDING_READ),
 )
 OPERATORS: Final = (
-    Place("Fleet", "/fleet", "fleet", Permission.WORKSPACE_READ, any=True),
+    Place("Fleet", "/fleet", "fleet", Permission.AUDIT_READ, any=True),
     Place("Audit", "/audit", "audit", Permission.AUDIT_READ, any=True),
-    Place("People", "/people", "people", Permission.USER_MANAGE, any=True),
+    Place("People", "/people", "people", Permission.AUDIT_READ, any=True),
     Place("Server", "/server", "server", Permission.SERVER_OPERATE, any=True),
 )
 ACCOUNT: Final = (
+    Link("Your account", "/account"),
     Link("Tokens", "/tokens"),
     Link("SSH keys", "/keys"),
     Link("Components", "/-/patterns"),
