@@ -1,71 +1,151 @@
 """Recording of terminals, with the real agent."""
 
-import json
-from collections.abc import AsyncGenerator
-from dataclasses import replace
-from pathlib import Path
-
 import anyio
 import pytest
 
-from alcove.config import Settings
-from alcove.core import execs
-from alcove.core.agent import Call, Frame, Process
-from alcove.core.execs import shell
+from alcove.core import execs, recorder, recording_file, recording_proof, terminals
+from alcove.core.agent import Call, Frame
 from alcove.core.recordings import path_of
-from alcove.model.recording import Recording, RecordingState, SessionKind
-from alcove.store import recordings
-from alcove.store.db import Database
-from alcove.store.recordings import RecordingFilters
+from alcove.model.event import EventKind
+from alcove.model.recording import RecordingState, SessionKind
 from tests.conftest import MovedClock
-from tests.core.agent_process import AgentProcess
-from tests.core.world import ADA, World, open_world
-
-
-@pytest.fixture
-async def recorded(file_url: str, clock: MovedClock, tmp_path: Path) -> AsyncGenerator[World]:
-    """A world that records, with a workspace `api` that has the real agent."""
-    settings = Settings(driver="fake", data_dir=tmp_path / "data", recording="require")
-    settings.server_dir.mkdir(parents=True)
-    driver = AgentProcess(directory=tmp_path)
-    db = Database(file_url)
-    try:
-        async with open_world(db, clock, driver=driver, settings=settings) as world:
-            await world.revise(await world.create(name="api"), user="root")
-            await world.settle()
-            yield world
-    finally:
-        driver.kill()
-        await db.aclose()
-
-
-def _terminal(line: str) -> Call:
-    return Call(command=shell(line), terminal=(80, 24), kind=SessionKind.SSH, stdin=True)
-
-
-async def _run(world: World, line: str) -> bytes:
-    out = b""
-    async with execs.process(world.core, ADA, "api", _terminal(line)) as process:
-        async for kind, payload in process.frames():
-            if kind is Frame.STDOUT:
-                out += payload
-    return out
-
-
-async def _all(world: World) -> list[Recording]:
-    async with world.core.db.read() as tx:
-        return list(await recordings.find(tx, RecordingFilters(), after=None, limit=100))
-
-
-def _lines(world: World, recording: Recording) -> list[list[object]]:
-    text = path_of(world.core, recording).read_text()
-    return [json.loads(line) for line in text.splitlines()]
+from tests.core.recording_world import all_of, lines_of, one_of, run, shown_in, terminal, under
+from tests.core.world import ADA, World
 
 
 async def test_what_a_terminal_shows_is_in_its_recording(recorded: World) -> None:
-    out = await _run(recorded, "echo hello; exit 3")
-    [row] = await _all(recorded)
-    header, *lines = _lines(recorded, row)
-    assert header["version"] == 2
-    assert "".join(data for _, kind, data in lines if kind == "o").encode() == out == b"hello\r\n"
+    out = await run(recorded, "echo hello; exit 3")
+    row = await one_of(recorded)
+    assert lines_of(recorded, row)[0]["version"] == 2  # type: ignore[call-overload]
+    assert shown_in(recorded, row).encode() == out == b"hello\r\n"
     assert (row.state, row.exit_code, row.kind) == (RecordingState.FINISHED, 3, SessionKind.SSH)
+    assert (row.title, row.actor, row.columns) == ("echo hello; exit 3", ADA.id, 80)
+
+
+async def test_its_beginning_and_end_are_events(recorded: World) -> None:
+    await run(recorded, "true")
+    row = await one_of(recorded)
+    told = [e for e in await recorded.events() if e.subject == row.id]
+    assert [e.kind for e in told] == [
+        EventKind.RECORDING_STARTED,
+        EventKind.RECORDING_EXTENDED,
+        EventKind.RECORDING_FINISHED,
+    ]
+    assert told[1].detail["head"] == told[2].detail["head"] == row.digest
+
+
+async def test_a_web_terminal_is_recorded(recorded: World) -> None:
+    async with terminals.open_terminal(
+        recorded.core, ADA, "api", session="main", size=(90, 20)
+    ) as process:
+        await process.send(Frame.STDIN, b"echo $((6*7)); exit\n")
+        async for kind, _ in process.frames():
+            if kind is Frame.EXIT:
+                break
+    row = await one_of(recorded)
+    assert (row.kind, row.columns, row.rows) == (SessionKind.TERMINAL, 90, 20)
+    assert "42" in shown_in(recorded, row)
+
+
+async def test_what_is_typed_and_not_echoed_is_not_recorded(recorded: World) -> None:
+    call = terminal("stty -echo; echo ready; read secret; echo thanks")
+    async with execs.process(recorded.core, ADA, "api", call) as process:
+        async for kind, payload in process.frames():
+            if b"ready" in payload and kind is Frame.STDOUT:
+                await process.send(Frame.STDIN, b"hunter2\n")
+    text = path_of(recorded.core, await one_of(recorded)).read_text()
+    assert "thanks" in text
+    assert "hunter2" not in text
+
+
+async def test_a_resize_is_recorded(recorded: World) -> None:
+    async with execs.process(recorded.core, ADA, "api", terminal("cat")) as process:
+        await process.send(Frame.RESIZE, b'{"cols": 120, "rows": 40}')
+        await process.send(Frame.STDIN, b"\x04")
+        async for _ in process.frames():
+            pass
+    lines = lines_of(recorded, await one_of(recorded))
+    assert ["r", "120x40"] in [line[1:] for line in lines[1:]]
+
+
+async def test_nothing_is_recorded_without_a_terminal(recorded: World) -> None:
+    await execs.run(recorded.core, ADA, "api", Call(command=("/bin/echo", "x")))
+    assert await all_of(recorded) == []
+
+
+async def test_nothing_is_recorded_where_it_is_off(recorded: World) -> None:
+    off = under(recorded, recording="off")
+    assert await run(off, "echo hello") == b"hello\r\n"
+    assert await all_of(off) == []
+
+
+async def test_the_file_is_the_servers_alone(recorded: World) -> None:
+    await run(recorded, "true")
+    path = path_of(recorded.core, await one_of(recorded))
+    modes = [f.stat().st_mode & 0o777 for f in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+async def test_a_byte_is_on_disk_before_it_is_seen(recorded: World) -> None:
+    line = "for i in 1 2 3 4 5; do echo number $i; sleep 0.02; done"
+    async with execs.process(recorded.core, ADA, "api", terminal(line)) as process:
+        row = await one_of(recorded)
+        async for kind, payload in process.frames():
+            if kind is Frame.STDOUT:
+                on_disk = path_of(recorded.core, row).read_bytes()
+                for word in payload.split(b"\r\n"):
+                    assert word in on_disk
+
+
+async def test_fifty_megabytes_go_through_in_order_and_in_little_memory(
+    recorded: World,
+) -> None:
+    size = held = 0
+    line = "stty -opost; i=0; while [ $i -lt 50 ]; do head -c 1000000 /dev/zero; i=$((i+1)); done"
+    async with execs.process(recorded.core, ADA, "api", terminal(line)) as process:
+        async for kind, payload in process.frames():
+            size += len(payload) if kind is Frame.STDOUT else 0
+            held = max(held, process._held)  # type: ignore[attr-defined]
+    assert size == 50_000_000
+    assert held <= recorder.HELD_MAX + recording_file.CHUNK_BYTES
+    row = await one_of(recorded)
+    assert len(shown_in(recorded, row)) == size
+    assert (await recording_proof.verify(recorded.core, ADA, row.id)).intact
+
+
+async def test_two_hundred_at_once_are_each_recorded(recorded: World) -> None:
+    done: list[bytes] = []
+
+    async def one(number: int) -> None:
+        done.append(await run(recorded, f"echo this is {number}"))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(200):
+            tasks.start_soon(one, number)
+    rows = await all_of(recorded)
+    assert len(rows) == 200
+    assert {row.state for row in rows} == {RecordingState.FINISHED}
+    shown = sorted(shown_in(recorded, row).encode() for row in rows)
+    assert shown == sorted(done)
+
+
+async def test_times_never_go_back_when_the_clock_does(recorded: World, clock: MovedClock) -> None:
+    async with execs.process(recorded.core, ADA, "api", terminal("cat")) as process:
+        frames = aiter(process.frames())
+        await process.send(Frame.STDIN, b"one\n")
+        await anext(frames)
+        clock.move(seconds=-3600)
+        await process.send(Frame.STDIN, b"two\n\x04")
+        async for _ in frames:
+            pass
+    row = await one_of(recorded)
+    times = [float(str(line[0])) for line in lines_of(recorded, row)[1:]]
+    assert times == sorted(times)
+    assert times[0] >= 0
+
+
+async def test_the_error_of_whoever_watches_comes_out_as_it_is(recorded: World) -> None:
+    with pytest.raises(KeyError):
+        async with execs.process(recorded.core, ADA, "api", terminal("cat")):
+            raise KeyError
+    assert (await one_of(recorded)).state is RecordingState.FINISHED

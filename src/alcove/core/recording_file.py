@@ -12,6 +12,7 @@ import os
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -149,8 +150,9 @@ class CastFile:
             while written < len(data):
                 written += os.write(self._fd, data[written:] if written else data)
         except OSError:
-            os.ftruncate(self._fd, self.size)
-            os.lseek(self._fd, self.size, os.SEEK_SET)
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size)
+                os.lseek(self._fd, self.size, os.SEEK_SET)
             raise
         self._hash.update(data)
         self.size += len(data)
