@@ -21,6 +21,7 @@ from alcove.cli import (
     ssh_config,
     templates,
     tokens,
+    top,
     users,
     workspaces,
 )
@@ -56,6 +57,7 @@ for command, name, panel in (
     (workspaces.create, "create", _WORK),
     (workspaces.list_, "list", _WORK),
     (workspaces.show, "show", _WORK),
+    (top.top, "top", _WORK),
     (workspaces.start, "start", _WORK),
     (workspaces.stop, "stop", _WORK),
     (workspaces.restart, "restart", _WORK),

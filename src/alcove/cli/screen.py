@@ -17,6 +17,7 @@ from alcove.clock import system_clock
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 WIDTH_UNBOUNDED: Final = 1_000_000
@@ -107,14 +108,20 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, emp
 
     `empty` is what to say when there are no rows.
     """
-    from rich.table import Table  # noqa: PLC0415
-
     cells = [[clean(cell) for cell in row] for row in rows]
     if not cells:
         say(empty)
         return
     console = _console()
-    shown = _fitting(columns, cells, console.width)
+    _print_trimmed(console, table(columns, cells, console.width))
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int) -> "Table":
+    """For `print_table`, and for what is drawn again and again."""
+    from rich.table import Table  # noqa: PLC0415
+
+    cells = [[clean(cell) for cell in row] for row in rows]
+    shown = _fitting(columns, cells, width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index in shown:
         column = columns[index]
@@ -126,7 +133,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, emp
         )
     for row in cells:
         table.add_row(*(_styled(row[index]) for index in shown))
-    _print_trimmed(console, table)
+    return table
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -298,7 +305,7 @@ def _fitting(columns: Sequence[Column], cells: list[list[str]], width: int) -> l
     from rich.cells import cell_len  # noqa: PLC0415
 
     widths = [
-        max(cell_len(column.title), *(cell_len(row[i]) for row in cells)) + 2
+        max([cell_len(column.title), *(cell_len(row[i]) for row in cells)]) + 2
         for i, column in enumerate(columns)
     ]
     shown = [i for i, c in enumerate(columns) if not c.importance or any(row[i] for row in cells)]
