@@ -13,6 +13,7 @@ from bench.figures import Figure, save, show
 from bench.footprint import footprint
 from bench.gvisor import gvisor
 from bench.pools import pools
+from bench.ssh import ssh
 from bench.transfers import transfers
 from bench.workspaces import cold, execs
 from demo.instance import Instance, running
@@ -23,6 +24,7 @@ WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
     "execs": execs,
     "gvisor": gvisor,
     "pools": pools,
+    "ssh": ssh,
     "transfers": transfers,
 }
 ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {"control-plane": control_plane.measure}

@@ -43,7 +43,7 @@ def cold(instance: Instance) -> list[Figure]:
 
 def execs(instance: Instance) -> list[Figure]:
     """Round trips of one `echo` after the other, and a hundred at once."""
-    with Client(instance.url, instance.token) as client, _running(client) as workspace:
+    with Client(instance.url, instance.token) as client, running_workspace(client) as workspace:
         for _ in range(20):
             client.echo(workspace)
         samples = [timed_ms(lambda: client.echo(workspace)) for _ in range(_EXECS)]
@@ -64,7 +64,8 @@ def _create_and_echo(client: Client) -> str:
 
 
 @contextmanager
-def _running(client: Client) -> Generator[str]:
+def running_workspace(client: Client) -> Generator[str]:
+    """The id of one without a network, which is deleted at the end."""
     body = {"template": "base", "ephemeral": True, "network": {"mode": "none"}}
     made = client.call("POST", "/workspaces?wait=30s", body)
     try:

@@ -29,6 +29,11 @@ class Instance:
     url: str
     token: str
 
+    @property
+    def ssh_port(self) -> int:
+        """Where its SSH gateway listens, on loopback."""
+        return int(_ssh_address(self.url).rpartition(":")[2])
+
 
 @contextmanager
 def running(
