@@ -1,9 +1,18 @@
 """Recording of terminals, with the real agent."""
 
+from pathlib import Path
+
 import anyio
 import pytest
 
-from alcove.core import execs, recorder, recording_file, recording_proof, terminals
+from alcove.core import (
+    execs,
+    recorder,
+    recording_file,
+    recording_proof,
+    recording_reading,
+    terminals,
+)
 from alcove.core.agent import Call, Frame
 from alcove.core.recordings import path_of
 from alcove.model.event import EventKind
@@ -149,3 +158,33 @@ async def test_the_error_of_whoever_watches_comes_out_as_it_is(recorded: World) 
         async with execs.process(recorded.core, ADA, "api", terminal("cat")):
             raise KeyError
     assert (await one_of(recorded)).state is RecordingState.FINISHED
+
+
+BASH = r"""
+PS0='\e]133;C\a'
+PROMPT_COMMAND='printf "\e]133;D;%s\a\e]133;A\a" "$?"'
+PS1="$PS1\[\e]133;B\a\]"
+"""
+
+
+async def test_bash_marks_its_commands_as_the_documentation_says(
+    recorded: World, tmp_path: Path
+) -> None:
+    rc = tmp_path / "bashrc"
+    rc.write_text(BASH)
+    call = terminal(f"exec bash --noprofile --rcfile {rc} -i")
+    async with execs.process(recorded.core, ADA, "api", call) as process:
+        prompts, typed = 0, [b"true\n", b"(exit 7)\n", b"exit\n"]
+        async for _, payload in process.frames():
+            for _ in range(payload.count(b"\x1b]133;B")):
+                await process.send(Frame.STDIN, typed[prompts])
+                prompts += 1
+    row = await one_of(recorded)
+    found = await recording_reading.commands(recorded.core, ADA, row.id)
+    assert [(one.text, one.exit_code) for one in found] == [
+        ("true", 0),
+        ("(exit 7)", 7),
+        ("exit", None),
+    ]
+    text = Path("docs/operator/recordings.md").read_text()
+    assert all(line in text for line in BASH.strip().splitlines())
