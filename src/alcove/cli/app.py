@@ -10,6 +10,7 @@ from alcove.cli import (
     cp,
     events,
     execs,
+    keys,
     login,
     machine,
     mcp,
@@ -19,6 +20,7 @@ from alcove.cli import (
     snapshots,
     ssh,
     ssh_config,
+    sync,
     templates,
     tokens,
     top,
@@ -70,6 +72,7 @@ for command, name, panel in (
     (ssh.ssh, "ssh", _WORK),
     (ssh_config.config_ssh, "config-ssh", _WORK),
     (cp.cp, "cp", _WORK),
+    (sync.sync, "sync", _WORK),
     (ports.open_, "open", _WORK),
     (ports.port_forward, "port-forward", _WORK),
     (events.logs, "logs", _WORK),
@@ -103,6 +106,7 @@ for group, name in (
     (snapshots.app, "snapshot"),
     (recordings.app, "recordings"),
     (tokens.app, "token"),
+    (keys.app, "key"),
     (users.app, "user"),
 ):
     app.add_typer(group, name=name, rich_help_panel=_CATALOG)

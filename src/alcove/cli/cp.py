@@ -28,6 +28,9 @@ class Remote:
 def cp(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A path, or W:PATH.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A path, or W:PATH.")],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Directories are copied whole anyway.")
+    ] = False,
 ) -> None:
     """Copy files and directories to or from a workspace.
 

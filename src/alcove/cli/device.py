@@ -47,8 +47,13 @@ def sign_in(server: str, *, browser: bool = True) -> "DeviceToken":
 
 def client_name(host: str | None = None) -> str:
     """What people are shown, and how the token is called: `alcove on ada-laptop`."""
-    name = _NOT_PLAIN.sub("-", host if host is not None else socket.gethostname())
-    return f"alcove on {name.partition('.')[0] or 'a machine'}"[:NAME_MAX]
+    name = host if host is not None else socket.gethostname()
+    return plain_name(f"alcove on {name.partition('.')[0] or 'a machine'}")
+
+
+def plain_name(text: str) -> str:
+    """As the server takes the names of tokens and keys."""
+    return _NOT_PLAIN.sub("-", text).lstrip("-._@/ ")[:NAME_MAX] or "unnamed"
 
 
 def _refusal(error: AlcoveError) -> AlcoveError:

@@ -1,9 +1,10 @@
 """A port of this machine that leads to one of a workspace: a tunnel for each connection."""
 
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import Listener, SocketAttribute, SocketStream
 
 from alcove.cli import screen
 from alcove.sdk import AlcoveError, AsyncAlcove
@@ -13,21 +14,30 @@ from alcove.sdk._async.workspaces import AsyncWorkspace
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
-async def forward(ref: str, address: str, local: int, remote: int) -> None:
-    """Until it is cancelled. Raises OSError when the local port is taken."""
-    async with AsyncAlcove() as api:
+async def forward(ref: str, address: str, ports: Sequence[tuple[int, int]]) -> None:
+    """Local and remote ports, until it is cancelled. Raises OSError when a local one is taken:
+    then none is forwarded."""
+    async with AsyncAlcove() as api, AsyncExitStack() as stack:
         workspace = await api.workspaces.get(ref)
-        async with await anyio.create_tcp_listener(local_host=address, local_port=local) as server:
-            port = server.extra(SocketAttribute.local_port)
-            screen.say(
-                f"{address}:{port} leads to port {remote} of {workspace.name}; Ctrl-C ends."
-            )
+        servers: list[tuple[Listener[SocketStream], int]] = []
+        for local, remote in ports:
+            server = await anyio.create_tcp_listener(local_host=address, local_port=local)
+            servers.append((await stack.enter_async_context(server), remote))
+        async with anyio.create_task_group() as tasks:
+            for server, remote in servers:
+                port = server.extra(SocketAttribute.local_port)
+                screen.say(
+                    f"{address}:{port} leads to port {remote} of {workspace.name}; Ctrl-C ends."
+                )
+                tasks.start_soon(_serve, workspace, server, remote)
 
-            async def serve(stream: SocketStream) -> None:
-                async with stream:
-                    await _tunnel(workspace, remote, stream)
 
-            await server.serve(serve)
+async def _serve(workspace: AsyncWorkspace, server: Listener[SocketStream], remote: int) -> None:
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            await _tunnel(workspace, remote, stream)
+
+    await server.serve(serve)
 
 
 async def _tunnel(workspace: AsyncWorkspace, remote: int, stream: SocketStream) -> None:

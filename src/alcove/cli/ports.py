@@ -1,6 +1,10 @@
 """`alcove port …`, `alcove port-forward`, `alcove open`: what listens inside a workspace."""
 
 import re
+import shutil
+import subprocess
+import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -8,19 +12,34 @@ import typer
 from alcove.cli import screen
 from alcove.cli.screen import Column
 from alcove.cli.session import Json, WorkspaceName, connect
+from alcove.config import client
+from alcove.model.editors import host_name, links
 
 if TYPE_CHECKING:
+    from alcove.sdk import Workspace
     from alcove.sdk._async.ports import LevelName
 
 app = typer.Typer(help="Ports of workspaces.", no_args_is_help=True)
 PORT_MAX: Final = 65535
 _FORWARD: Final = re.compile(r"(?:(\d{1,5}):)?(\d{1,5})")
+_WHERE_AND_WHO: Final = ["sh", "-c", 'printf "%s\\n%s\\n" "$HOME" "$(id -un)"']
 Port = Annotated[int, typer.Argument(metavar="PORT", min=1, max=PORT_MAX)]
 _LEVELS: Final[dict[str, "LevelName"]] = {
     "private": "private",
     "team": "team",
     "public": "public",
 }
+
+
+class Where(StrEnum):
+    """What `alcove open` opens it in."""
+
+    BROWSER = "browser"
+    TERMINAL = "terminal"
+    VSCODE = "vscode"
+    CURSOR = "cursor"
+    ZED = "zed"
+    JETBRAINS = "jetbrains"
 
 
 @app.command("list")
@@ -98,41 +117,71 @@ def unshare(workspace: WorkspaceName, port: Port) -> None:
 def open_(
     workspace: WorkspaceName,
     port: Annotated[int | None, typer.Argument(metavar="PORT", min=1, max=PORT_MAX)] = None,
+    where: Annotated[
+        Where, typer.Option("--in", help="In what; editors go over SSH, see `config-ssh`.")
+    ] = Where.BROWSER,
     print_only: Annotated[
         bool, typer.Option("--print", help="Print the address and open nothing.")
     ] = False,
 ) -> None:
-    """Open a workspace's page, or what listens on one of its ports, in the browser."""
+    """Open a workspace: its page, what listens on one of its ports, or its files in an editor."""
+    if port is not None and where is not Where.BROWSER:
+        raise typer.BadParameter("a port is opened in the browser", param_hint="--in")
     with connect() as api:
         found = api.workspaces.get(workspace)
-        url = found.info.urls["page"]
-        if port is not None:
-            pattern = found.info.urls.get("app")
-            url = found.ports.link(port).url if pattern is None else _filled(pattern, port)
-    if not print_only:
+        match where:
+            case Where.TERMINAL:
+                url = f"{found.info.urls['page'].rstrip('/')}/terminal"
+            case Where.BROWSER if port is None:
+                url = found.info.urls["page"]
+            case Where.BROWSER:
+                assert port is not None
+                pattern = found.info.urls.get("app")
+                url = found.ports.link(port).url if pattern is None else _filled(pattern, port)
+            case _:
+                url = editor_url(found, where, me=api.users.me().name)
+    if print_only or not (client().desktop and _opened(url)):
+        screen.answer(url)
+
+
+def editor_url(found: "Workspace", where: Where, *, me: str) -> str:
+    """What opens its clone, or its home, in an editor. It has to run: it is asked for both."""
+    home, user = found.exec(_WHERE_AND_WHO, check=True).stdout.split("\n")[:2]
+    repo = (found.info.repo or "").rstrip("/").rpartition("/")[2].removesuffix(".git")
+    folder = f"{home}/{repo}" if repo else home
+    host = host_name(found.name, found.info.owner, own=found.info.owner == me)
+    return next(e.url for e in links(host, folder=folder, user=user) if e.word == where.value)
+
+
+def _opened(url: str) -> bool:
+    """Whether a program took it."""
+    if url.startswith(("http://", "https://")):
         import webbrowser  # noqa: PLC0415 - by need
 
-        print_only = not webbrowser.open(url)
-    if print_only:
-        screen.answer(url)
+        return webbrowser.open(url)
+    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    return opener is not None and subprocess.run([opener, url], check=False).returncode == 0
 
 
 def port_forward(
     workspace: WorkspaceName,
     ports: Annotated[
-        str, typer.Argument(metavar="[LOCAL:]PORT", help="Such as 8000, or 9000:8000.")
+        list[str],
+        typer.Argument(
+            metavar="[LOCAL:]PORT…", help="Such as 8000, or 9000:8000; 0:8000 takes any free one."
+        ),
     ],
     address: Annotated[
         str, typer.Option("--address", help="Where to listen on this machine.")
     ] = "127.0.0.1",
 ) -> None:
-    """Reach a port of a workspace on this machine, until Ctrl-C."""
-    local, remote = read_ports(ports)
+    """Reach ports of a workspace on this machine, until Ctrl-C."""
+    pairs = [read_ports(text) for text in ports]
     import anyio  # noqa: PLC0415 - by need
 
     from alcove.cli.forwarding import forward  # noqa: PLC0415
 
-    anyio.run(forward, workspace, address, local, remote)
+    anyio.run(forward, workspace, address, pairs)
 
 
 def read_ports(text: str) -> tuple[int, int]:

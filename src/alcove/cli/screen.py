@@ -201,6 +201,11 @@ def progress(text: str) -> Generator[Progress]:
         yield Progress(updater)
 
 
+def seen() -> bool:
+    """Whether somebody sees what goes to stderr and stdout as it comes."""
+    return sys.stderr.isatty() and sys.stdout.isatty()
+
+
 @contextmanager
 def changing(lines: "Callable[[], Sequence[tuple[str, str]]]") -> Generator[bool]:
     """Lines with their styles that are asked for again several times a second, and stay as they
