@@ -13,6 +13,7 @@ from bench.figures import Figure, save, show
 from bench.footprint import footprint
 from bench.gvisor import gvisor
 from bench.pools import pools
+from bench.recordings import recordings
 from bench.ssh import ssh
 from bench.transfers import transfers
 from bench.workspaces import cold, execs
@@ -27,7 +28,10 @@ WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
     "ssh": ssh,
     "transfers": transfers,
 }
-ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {"control-plane": control_plane.measure}
+ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {
+    "control-plane": control_plane.measure,
+    "recordings": recordings,
+}
 RESULTS: Final = Path(__file__).parent / "results"
 
 
