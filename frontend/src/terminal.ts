@@ -61,7 +61,7 @@ const keys = new Keys(
 function go(session: string): void {
   let pane = panes.get(session);
   if (!pane) {
-    pane = new Pane(workspace, session, settings, around);
+    pane = new Pane(workspace, session, settings, around, here?.link.open ?? root.dataset["running"] === "yes");
     panes.set(session, pane);
   }
   if (here !== pane) here?.leave();

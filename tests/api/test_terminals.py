@@ -12,8 +12,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from alcove.api.app import create_app
 from alcove.config import Settings
 from alcove.core import sign_in
+from alcove.core.app import Core
 from alcove.core.sign_in import SignedIn
 from alcove.http.access import COOKIE
 from alcove.model.workspace import Workspace
@@ -21,6 +23,7 @@ from alcove.store.db import Database
 from tests.api.agent_process import AgentDriver, add_plain_template
 from tests.api.served import ADA, BOB, ROOT, Served, listening, served
 from tests.conftest import MovedClock
+from tests.core.world import SECRET
 
 pytestmark = pytest.mark.root
 WAIT_S = 20
@@ -174,6 +177,24 @@ async def test_another_process_is_seen_from_its_beginning(real: Real) -> None:
         attached = await second.told("attached")
     assert attached["offset"] == 0
     assert attached["id"] != place.partition(":")[0]
+
+
+async def test_a_terminal_outlives_its_server(real: Real, sqlite: Database) -> None:
+    async with real.viewer() as first:
+        await first.type("LIVES=on; echo first-$((1+1))")
+        await first.until(b"first-2\r\n")
+        place = first.place
+    old = real.api.core
+    core = Core.build(
+        settings=old.settings, driver=old.driver, secret=SECRET, db=sqlite, clock=old.clock
+    )
+    async with listening(create_app(core)) as url:
+        real.url = url
+        async with real.viewer(f"after={place}") as second:
+            await second.type("echo still-$LIVES")
+            await second.until(b"still-on")
+    await core.agents.aclose()
+    assert b"first-2" not in second.output
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "1-a", "1-a:b", "1-a:1;", "9" * 40])

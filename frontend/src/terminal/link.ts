@@ -56,10 +56,12 @@ export class Link {
   private wanted = false;
   private problem: Problem | null = null;
 
+  // `running`: whether the workspace is known to run; else it is asked first.
   constructor(
     private readonly workspace: string,
     readonly session: string,
     private readonly screen: Screen,
+    private running: boolean,
   ) {}
 
   get open(): boolean {
@@ -70,7 +72,7 @@ export class Link {
     if (this.wanted && (this.socket || this.timer)) return;
     this.wanted = true;
     this.failures = 0;
-    this.connect();
+    this.again(0);
   }
 
   // Until `start`; what is on the screen stays.
@@ -85,7 +87,7 @@ export class Link {
     if (this.open) this.ping();
     else if (!this.socket) {
       this.failures = 0;
-      this.connect();
+      this.again(0);
     }
   }
 
@@ -126,10 +128,16 @@ export class Link {
       if (typeof data === "string") this.told(JSON.parse(data));
       else this.received(new Uint8Array(data as ArrayBuffer));
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.socket !== socket) return;
       this.drop();
-      if (this.wanted) void this.lost();
+      // The server ended it, rather than the network: there is a reason.
+      if (code === 1000 || code >= 4000) this.running = false;
+      if (!this.wanted) return;
+      if (this.failures > 0) this.screen.state({ kind: "away", why: "The connection was lost. Reconnecting…" });
+      const wait = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)] ?? 0;
+      this.failures += 1;
+      this.again(wait * (0.75 + Math.random() / 2));
     };
   }
 
@@ -153,6 +161,7 @@ export class Link {
         this.process = id;
         this.at(offset, said["end"] as number);
         this.failures = 0;
+        this.running = true;
         this.screen.state({ kind: "open" });
         this.ping();
         break;
@@ -235,39 +244,45 @@ export class Link {
     this.pinger = window.setTimeout(() => this.ping(), PING_MS);
   }
 
-  // Why the connection is gone, and when to try again.
-  private async lost(): Promise<void> {
-    const wait = BACKOFF_MS[Math.min(this.failures, BACKOFF_MS.length - 1)] ?? 0;
-    this.failures += 1;
-    let state: State = { kind: "away", why: "The connection was lost. Reconnecting…" };
-    let again = wait * (0.75 + Math.random() / 2);
-    if (this.problem?.code === "unauthenticated") {
-      state = { kind: "away", why: "You are signed out.", signIn: true };
-      this.wanted = false;
-    } else if (this.failures > 1 || this.problem) {
-      const found = await this.ask();
-      if (!this.wanted || this.socket) return;
-      state = found ?? state;
-      if (found?.kind === "away" && found.signIn) this.wanted = false;
-      if (found) again = POLL_MS;
-    }
-    if (this.failures > 1 || state.kind !== "away" || state.signIn || state.start) this.screen.state(state);
-    if (this.wanted) this.timer = window.setTimeout(() => this.connect(), again);
+  private again(wait: number): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => void this.attempt(), wait);
   }
 
-  // What the workspace says about itself; null when the server cannot be reached, or all is well.
+  // Connect, unless it is known to be in vain: then say why, and look again later.
+  private async attempt(): Promise<void> {
+    const turn = this.timer;
+    if (!this.running || this.failures > 1) {
+      const state = await this.ask();
+      if (!this.wanted || this.socket || this.timer !== turn) return;
+      this.running = !state;
+      if (state) {
+        this.screen.state(state);
+        if (state.kind === "away" && state.signIn) this.stop();
+        else this.again(POLL_MS);
+        return;
+      }
+    }
+    this.connect();
+  }
+
+  // What is in the way, by the workspace's own word; null when nothing is.
   private async ask(): Promise<State | null> {
     let answer: Response;
     try {
       answer = await fetch(`/api/v2/workspaces/${encodeURIComponent(this.workspace)}`, { signal: AbortSignal.timeout(5000) });
     } catch {
-      return null;
+      return { kind: "away", why: "The server cannot be reached. Reconnecting…" };
     }
     if (answer.status === 401) return { kind: "away", why: "You are signed out.", signIn: true };
     if (answer.status === 404) return { kind: "away", why: "This workspace is gone." };
     if (!answer.ok) return null;
     const found = (await answer.json()) as { phase: string; name: string; reason: string | null };
-    if (found.phase === "running") return this.problem?.detail ? { kind: "away", why: this.problem.detail } : null;
+    if (found.phase === "running") {
+      const why = this.problem?.detail;
+      this.problem = null; // shown once, and then tried again
+      return why ? { kind: "away", why } : null;
+    }
     const start = ["stopped", "failed", "paused"].includes(found.phase);
     return { kind: "away", why: `${found.name} is ${found.phase}${found.reason ? `: ${found.reason}` : ""}.`, start };
   }

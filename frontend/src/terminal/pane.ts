@@ -39,6 +39,7 @@ export class Pane implements Screen {
     readonly session: string,
     settings: Settings,
     private readonly around: Around,
+    running: boolean,
   ) {
     this.element.className = "pane";
     this.terminal = new Terminal({
@@ -53,7 +54,7 @@ export class Pane implements Screen {
       scrollback: 10_000,
       theme: theme(),
     });
-    this.link = new Link(workspace, session, this);
+    this.link = new Link(workspace, session, this, running);
     this.terminal.loadAddon(this.fit);
     this.terminal.loadAddon(this.search);
     this.terminal.loadAddon(new WebLinksAddon((_, address) => around.follow(address)));

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from alcove.core import access
 from alcove.http.access import needs
 from alcove.model.access import Actor, Permission
+from alcove.model.workspace import Phase
 from alcove.web.contexts import Frame, Link
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router
@@ -29,6 +30,7 @@ class TerminalPage:
     frame: Frame
     id: str
     name: str
+    running: bool
 
 
 @routes.get("/workspaces/{id}/terminal")
@@ -43,6 +45,7 @@ async def terminal(
         Link("Terminal"),
     )
     frame = frame_of(request, actor, here="/", crumbs=crumbs)
-    page = render("terminal.html", TerminalPage(frame, workspace.id, workspace.name))
+    running = workspace.phase is Phase.RUNNING
+    page = render("terminal.html", TerminalPage(frame, workspace.id, workspace.name, running))
     page.headers["content-security-policy"] = POLICY
     return page
