@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from alcove.store.db import Database
+from tests.conftest import MovedClock
+from tests.core.world import World, open_world
 from tests.gateway.reached import Reached, reached
 
 
@@ -24,3 +26,14 @@ async def ssh(gate: Reached) -> Reached:
     await gate.key()
     await gate.workspace("api")
     return gate
+
+
+@pytest.fixture
+async def world(file_url: str, clock: MovedClock) -> AsyncGenerator[World]:
+    """For claims that need no network."""
+    db = Database(file_url)
+    try:
+        async with open_world(db, clock) as found:
+            yield found
+    finally:
+        await db.aclose()

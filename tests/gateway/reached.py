@@ -4,7 +4,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -123,9 +123,18 @@ class Reached:
     async def ssh(self, *words: str, key: Path | None = None, input: bytes = b"") -> Said:
         return await run(*self.command(*words, key=key), input=input, check=False)
 
-    def client(self, *words: str, key: Path | None = None) -> "Awaitable[anyio.abc.Process]":
-        """One that goes on; the caller ends it."""
-        return anyio.open_process(self.command(*words, key=key), stderr=subprocess.PIPE)
+    @asynccontextmanager
+    async def client(
+        self, *words: str, key: Path | None = None
+    ) -> AsyncGenerator[anyio.abc.Process]:
+        """One that goes on, and is killed at the end of the block."""
+        process = await anyio.open_process(self.command(*words, key=key), stderr=subprocess.PIPE)
+        async with process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    process.kill()
 
     async def events(self, *kinds: str) -> list[Event]:
         await self.core.journal.flush(self.core)

@@ -68,11 +68,8 @@ async def test_what_a_signal_ended_is_told_as_such(ssh: Reached) -> None:
 
 
 async def test_a_client_that_goes_away_ends_what_it_ran(ssh: Reached) -> None:
-    process = await ssh.client(API, "echo $$; exec sleep 1000")
-    assert process.stdout is not None
-    pid = int(await process.stdout.receive())
-    process.kill()
-    await process.wait()
+    async with ssh.client(API, "echo $$; exec sleep 1000") as process:
+        pid = int(await read_until(process, b"\n"))
 
     async def gone() -> bool:
         return not is_there(pid)
@@ -107,26 +104,22 @@ async def test_a_command_knows_that_it_came_by_ssh(ssh: Reached) -> None:
 
 async def test_many_sessions_share_one_connection(ssh: Reached) -> None:
     control = ssh.home / "ctl"
-    master = await ssh.client("-M", "-S", str(control), "-N", API)
-    try:
 
-        async def there() -> bool:
-            return control.exists()
+    async def there() -> bool:
+        return control.exists()
 
+    said: list[bytes] = []
+
+    async def one(number: int) -> None:
+        said.append((await ssh.ssh("-S", str(control), API, f"echo {number}")).out)
+
+    async with ssh.client("-M", "-S", str(control), "-N", API):
         await eventually(there)
-        said: list[bytes] = []
-
-        async def one(number: int) -> None:
-            said.append((await ssh.ssh("-S", str(control), API, f"echo {number}")).out)
-
         async with anyio.create_task_group() as tasks:
             for number in range(20):
                 tasks.start_soon(one, number)
         assert sorted(said) == sorted(f"{n}\n".encode() for n in range(20))
         assert len(await ssh.events("session.opened")) == 1
-    finally:
-        master.terminate()
-        await master.wait()
 
 
 async def test_x11_is_refused_and_the_session_goes_on(ssh: Reached) -> None:
@@ -145,23 +138,18 @@ async def test_an_unknown_subsystem_is_refused(ssh: Reached) -> None:
 
 async def test_a_large_output_waits_for_a_slow_reader(ssh: Reached) -> None:
     """The process inside stands still while nobody reads; nothing piles up in between."""
-    process = await ssh.client(API, "echo $$; exec head -c 200000000 /dev/zero")
-    assert process.stdout is not None
-    try:
-        pid = int(await read_until(process, b"\n"))
-        written = -1
+    written = -1
 
-        async def still() -> bool:
-            nonlocal written
-            before, written = written, _written(pid)
-            await anyio.sleep(0.3)
-            return before == written
+    async def still() -> bool:
+        nonlocal written
+        before, written = written, _written(pid)
+        await anyio.sleep(0.3)
+        return before == written
 
+    async with ssh.client(API, "echo $$; exec head -c 200000000 /dev/zero") as process:
+        pid = int((await read_until(process, b"\n")).partition(b"\n")[0])
         await eventually(still)
         assert written < 30_000_000
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def test_sessions_and_channels_are_events(ssh: Reached) -> None:

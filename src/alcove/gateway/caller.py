@@ -4,11 +4,13 @@ Every channel goes through `Caller.enter`: it checks the permission as of now, b
 workspace up, and tells of the channel, opened or refused.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 import asyncssh
 from anyio.abc import TaskGroup
+from asyncssh.constants import DISC_BY_APPLICATION
 
 from alcove.core import access
 from alcove.core.app import Core
@@ -37,6 +39,8 @@ class Caller:
     """Id of the connection in events."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """For every process that is started after it was set, such as `SSH_AUTH_SOCK`."""
+    goodbyes: set[Callable[[str], None]] = field(default_factory=set[Callable[[str], None]])
+    """How to say why it ends, on each channel that has somebody who reads."""
     forwards: int = 0
     """Forwarded connections that are open."""
     listeners: int = 0
@@ -101,6 +105,14 @@ class Caller:
                 at=self.core.clock(),
             )
         )
+
+
+def end(caller: Caller, why: str) -> None:
+    """End the connection. A client shows what its own channel says and not why the whole
+    connection ends, once it has a channel."""
+    for goodbye in tuple(caller.goodbyes):
+        goodbye(why)
+    caller.connection.disconnect(DISC_BY_APPLICATION, why)
 
 
 def _short(value: object) -> object:

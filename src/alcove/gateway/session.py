@@ -108,8 +108,10 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def connection_made(self, chan: "asyncssh.SSHServerChannel[bytes]") -> None:
         self._channel = chan
+        self._caller.goodbyes.add(self._tell)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._caller.goodbyes.discard(self._tell)
         self._writable.set()
         self._scope.cancel()
 
@@ -302,7 +304,7 @@ def _whence(caller: Caller) -> dict[str, str]:
 
 def _ends(name: object, otherwise: str) -> tuple[str, int]:
     match name:
-        case (str() as host, int() as port, *_):
+        case (str() as host, int() as port) | (str() as host, int() as port, _, _):
             return host, port
         case _:
             return otherwise, 0

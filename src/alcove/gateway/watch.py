@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Final
 
 import anyio
-from asyncssh.constants import DISC_BY_APPLICATION
 
 from alcove.core import access, identity
 from alcove.core.app import Core
 from alcove.core.standing import RECHECK_S
-from alcove.gateway.caller import Caller
+from alcove.gateway.caller import Caller, end
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Unauthenticated, Unavailable
 from alcove.model.workspace import Desired, Phase, UserId, Workspace, WorkspaceId
@@ -48,7 +47,7 @@ class Watch:
             await anyio.sleep(RECHECK_S)
             if self._core.gate.closing:
                 for caller in self._all():
-                    _end(caller, RESTARTED)
+                    end(caller, RESTARTED)
             elif self._callers:
                 try:
                     await self._look()
@@ -65,7 +64,7 @@ class Watch:
         for caller in self._all():
             now = standing.get((caller.actor.id, caller.actor.credential))
             if isinstance(now, str):
-                _end(caller, now)
+                end(caller, now)
                 continue
             if now is not None:
                 caller.actor = _as_of(caller.actor, now)
@@ -75,9 +74,9 @@ class Watch:
     def _keep(self, caller: Caller, row: Workspace | None) -> None:
         name = caller.workspace.name
         if row is None or row.phase is Phase.DELETED or row.desired is Desired.DELETED:
-            _end(caller, f"workspace {name} is being deleted")
+            end(caller, f"workspace {name} is being deleted")
         elif not access.may(caller.actor, Permission.WORKSPACE_READ, row):
-            _end(caller, f"workspace {name} is not yours to see any more")
+            end(caller, f"workspace {name} is not yours to see any more")
         else:
             caller.workspace = row
 
@@ -103,7 +102,3 @@ def _as_of(before: Actor, now: Actor) -> Actor:
         request_id=before.request_id,
         workspace=before.workspace or now.workspace,
     )
-
-
-def _end(caller: Caller, why: str) -> None:
-    caller.connection.disconnect(DISC_BY_APPLICATION, why)
