@@ -29,7 +29,8 @@ def examine(settings: Settings) -> Sequence[Finding]:
         _cgroups(),
         *_programs(),
         *_disk(settings),
-        _port(settings),
+        _port(settings, "http_address", settings.http_address, "127.0.0.1:7081"),
+        *_ssh_port(settings),
         _ca(settings),
         _foreign_forward_policy(),
     ]
@@ -146,20 +147,26 @@ def _disk(settings: Settings) -> list[Finding]:
     ]
 
 
-def _port(settings: Settings) -> Finding:
-    host, _, port = settings.http_address.rpartition(":")
+def _port(settings: Settings, name: str, address: str, free: str) -> Finding:
+    host, _, port = address.rpartition(":")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.settimeout(1)
         taken = probe.connect_ex((host.strip("[]") or "127.0.0.1", int(port))) == 0
     ours = taken and settings.admin_socket.exists()
     return judge(
         "network",
-        f"address {settings.http_address}",
+        f"address {address}",
         good=not taken or ours,
         value="Alcove listens" if ours else "taken by another program" if taken else "free",
         cost="the server cannot start",
-        remedy="ALCOVE_HTTP_ADDRESS=127.0.0.1:7081",
+        remedy=f"ALCOVE_{name.upper()}={free}",
     )
+
+
+def _ssh_port(settings: Settings) -> list[Finding]:
+    if not settings.ssh_address:
+        return []
+    return [_port(settings, "ssh_address", settings.ssh_address, "127.0.0.1:7023")]
 
 
 def _ca(settings: Settings) -> Finding:
