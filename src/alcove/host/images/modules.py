@@ -94,7 +94,8 @@ def build_script(npm: Sequence[str], pip: Sequence[str]) -> str:
             "locked | while read -r where; do",
             '  (cd "$where" && npm rebuild --foreground-scripts < /dev/null) || exit 1',
             "done",
-            "npm rebuild --global --foreground-scripts",
+            # Not `--global`: scripts that install something would do that globally too.
+            f"(cd {ROOT}/.. && npm rebuild --foreground-scripts < /dev/null)",
             "rm /usr/local/bin/node-gyp",
             f"find {ROOT} -type d -name obj.target -prune -exec rm -rf {{}} +",
         ]
