@@ -4,6 +4,48 @@
  */
 
 export interface paths {
+    "/api/v2/device/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin
+         * @description Begin to sign a program in. Show the user code, and send people to the address.
+         */
+        post: operations["begin_api_v2_device_code_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/device/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange
+         * @description The token, once somebody has let the program in. Until then, and if it never comes, a 400
+         *     whose `code` is RFC 8628's: `authorization_pending` (ask again), `slow_down` (ask again, and
+         *     from now on 5 s less often), `access_denied`, `expired_token`.
+         */
+        post: operations["exchange_api_v2_device_token_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/events": {
         parameters: {
             query?: never;
@@ -72,6 +114,112 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description List what the caller may see, newest first. A page of a search may have few or no items
+         *     and still be followed by another; each search is an event.
+         */
+        get: operations["find_api_v2_recordings_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/recordings/{recording}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get
+         * @description What is known of it; not what was shown.
+         */
+        get: operations["get_api_v2_recordings__recording__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Delete a recording; for admins.
+         */
+        delete: operations["delete_api_v2_recordings__recording__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/recordings/{recording}/cast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cast
+         * @description The recording itself (asciicast v2), or a part of it; of one that is being written, the
+         *     lines so far. The reading is written down before the first byte is sent.
+         */
+        get: operations["cast_api_v2_recordings__recording__cast_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/recordings/{recording}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Commands
+         * @description The commands that were run in it, where the shell marks them (OSC 133).
+         */
+        get: operations["commands_api_v2_recordings__recording__commands_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/recordings/{recording}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Verify
+         * @description Compare the file with the digests in the event log, and say where it differs.
+         */
+        get: operations["verify_api_v2_recordings__recording__proof_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/server": {
         parameters: {
             query?: never;
@@ -131,6 +279,27 @@ export interface paths {
          * @description Delete a snapshot. Workspaces that were made of it stay.
          */
         delete: operations["delete_api_v2_snapshots__snapshot__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/ssh/certificates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Issue
+         * @description Sign a public key for five minutes. The certificate may what the caller's credential may,
+         *     and a connection that came in by it ends with that credential.
+         */
+        post: operations["issue_api_v2_ssh_certificates_post"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -443,6 +612,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/users/me/ssh-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description List the caller's SSH keys.
+         */
+        get: operations["find_api_v2_users_me_ssh_keys_get"];
+        put?: never;
+        /**
+         * Add
+         * @description Add a public key. Whoever has its private half comes in as the caller, with all rights
+         *     of the caller's; a token with scopes or for one workspace cannot add one.
+         */
+        post: operations["add_api_v2_users_me_ssh_keys_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/users/me/ssh-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove
+         * @description Remove a key; connections that came in by it end within a second.
+         */
+        delete: operations["remove_api_v2_users_me_ssh_keys__id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/workspaces": {
         parameters: {
             query?: never;
@@ -495,6 +709,26 @@ export interface paths {
          *     What needs a restart says so in `reason`.
          */
         patch: operations["update_api_v2_workspaces__workspace__patch"];
+        trace?: never;
+    };
+    "/api/v2/workspaces/{workspace}/apps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description Its template's apps, with how each is, who may open it, and where.
+         */
+        get: operations["find_api_v2_workspaces__workspace__apps_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v2/workspaces/{workspace}/archive": {
@@ -927,6 +1161,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/workspaces/{workspace}/terminals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description Those that run, oldest first.
+         */
+        get: operations["find_api_v2_workspaces__workspace__terminals_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/workspaces/{workspace}/terminals/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Close
+         * @description End it, with all that runs in it. One that has ended is fine.
+         */
+        delete: operations["close_api_v2_workspaces__workspace__terminals__session__delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Rename
+         * @description Give it a name for people.
+         */
+        patch: operations["rename_api_v2_workspaces__workspace__terminals__session__patch"];
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1012,6 +1290,73 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * App
+         * @description `state` is how its agent last saw it, `reason` why.
+         */
+        App: {
+            /** Display Name */
+            display_name: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * External
+             * @description A link to somewhere else: Alcove neither runs nor shares it.
+             */
+            external: boolean;
+            /** Hidden */
+            hidden: boolean;
+            /** Icon */
+            icon: string;
+            /** @description Who may open it now. */
+            level: components["schemas"]["Level"];
+            /** Name */
+            name: string;
+            open_in: components["schemas"]["OpenIn"];
+            /** Port */
+            port: number | null;
+            /** Reason */
+            reason: string;
+            /**
+             * Restarts
+             * @description How often its command was started again since the workspace started.
+             */
+            restarts: number;
+            /** Since */
+            since: string | null;
+            start: components["schemas"]["AppStart"];
+            state: components["schemas"]["AppState"];
+            /**
+             * Subdomain
+             * @description Whether it needs a host name of its own.
+             */
+            subdomain: boolean;
+            /**
+             * Url
+             * @description Where browsers find it; null for one that listens inside when the server has no domain for
+             *     apps: make a link to its port, if `subdomain` is false.
+             */
+            url: string | null;
+        };
+        /** Apps */
+        Apps: {
+            /** Items */
+            items: components["schemas"]["App"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /**
+         * AppStart
+         * @description When the agent starts the app's command.
+         * @enum {string}
+         */
+        AppStart: "boot" | "first_use";
+        /**
+         * AppState
+         * @description How an app is, as the agent last saw it.
+         * @enum {string}
+         */
+        AppState: "waiting" | "starting" | "healthy" | "unhealthy" | "unknown";
+        /**
          * BackgroundProcess
          * @description One that runs.
          */
@@ -1036,6 +1381,62 @@ export interface components {
          * @enum {string}
          */
         Desired: "running" | "paused" | "stopped" | "deleted";
+        /**
+         * DeviceLogin
+         * @description Show `user_code`, and where it is wanted; ask for the token every `interval` seconds.
+         */
+        DeviceLogin: {
+            /**
+             * Device Code
+             * @description For the program alone.
+             */
+            device_code: string;
+            /** Expires In */
+            expires_in: number;
+            /** Interval */
+            interval: number;
+            /** User Code */
+            user_code: string;
+            /** Verification Uri */
+            verification_uri: string;
+            /**
+             * Verification Uri Complete
+             * @description The same with the code filled in.
+             */
+            verification_uri_complete: string;
+        };
+        /**
+         * DeviceToken
+         * @description The token, shown this once.
+         */
+        DeviceToken: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Id */
+            id: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Name */
+            name: string;
+            /** Scopes */
+            scopes: components["schemas"]["Permission"][] | null;
+            /** Token */
+            token: string;
+            /** User */
+            user: string;
+            /** Workspace */
+            workspace: string | null;
+        };
+        /** DeviceTokenRequest */
+        DeviceTokenRequest: {
+            /** Device Code */
+            device_code: string;
+        };
         /**
          * DriverInfo
          * @description `absent` says, for each thing that it cannot do here, why and what to do about it.
@@ -1364,6 +1765,14 @@ export interface components {
             allow?: string[];
             mode: components["schemas"]["NetworkMode"];
         };
+        /** NewDeviceLogin */
+        NewDeviceLogin: {
+            /**
+             * Client
+             * @description What asks, for people to recognise, and the token's name: `alcove on ada-laptop`.
+             */
+            client: string;
+        };
         /**
          * NewPool
          * @description What a pool is to keep. `size` always, or between `min` and `max` after the demand.
@@ -1479,6 +1888,36 @@ export interface components {
              * @default null
              */
             ttl: string | null;
+        };
+        /**
+         * NewSshCertificate
+         * @description Of a key pair that may be made for this one connection.
+         */
+        NewSshCertificate: {
+            /**
+             * Public Key
+             * @description One line, as in a file that ends in `.pub`.
+             */
+            public_key: string;
+            /**
+             * Workspace
+             * @description The only one that it opens.
+             * @default null
+             */
+            workspace: string | null;
+        };
+        /**
+         * NewSshKey
+         * @description A public key that lets its holder in as the caller.
+         */
+        NewSshKey: {
+            /** Name */
+            name: string;
+            /**
+             * Public Key
+             * @description One line, as in a file that ends in `.pub`.
+             */
+            public_key: string;
         };
         /**
          * NewTemplate
@@ -1778,6 +2217,12 @@ export interface components {
          * @enum {string}
          */
         OnIdle: "stop" | "pause";
+        /**
+         * OpenIn
+         * @description Where a click on the app leads to.
+         * @enum {string}
+         */
+        OpenIn: "tab" | "window";
         /** Page[Event] */
         Page_Event_: {
             /** Items */
@@ -1799,10 +2244,24 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[Recording] */
+        Page_Recording_: {
+            /** Items */
+            items: components["schemas"]["Recording"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[Snapshot] */
         Page_Snapshot_: {
             /** Items */
             items: components["schemas"]["Snapshot"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[SshKey] */
+        Page_SshKey_: {
+            /** Items */
+            items: components["schemas"]["SshKey"][];
             /** Next Cursor */
             next_cursor?: string | null;
         };
@@ -1874,7 +2333,7 @@ export interface components {
          * @description `resource:action`. Keep the list alphabetical.
          * @enum {string}
          */
-        Permission: "audit:read" | "pool:read" | "pool:write" | "server:operate" | "server:read" | "snapshot:read" | "snapshot:write" | "template:read" | "template:write" | "token:manage" | "user:manage" | "user:read" | "workspace:create" | "workspace:delete" | "workspace:exec" | "workspace:files" | "workspace:read" | "workspace:update";
+        Permission: "audit:read" | "pool:read" | "pool:write" | "recording:read" | "server:operate" | "server:read" | "snapshot:read" | "snapshot:write" | "template:read" | "template:write" | "token:manage" | "user:manage" | "user:read" | "workspace:create" | "workspace:delete" | "workspace:exec" | "workspace:files" | "workspace:forward" | "workspace:listen" | "workspace:read" | "workspace:update";
         /**
          * Phase
          * @description The one word shown to people. Derived from (Desired, Observed), see `lifecycle`.
@@ -2132,6 +2591,155 @@ export interface components {
             snapshot: "nothing" | "files" | "memory";
         };
         /**
+         * RecordedCommand
+         * @description Seconds since the beginning of the recording.
+         */
+        RecordedCommand: {
+            /** At */
+            at: number;
+            /** Ended At */
+            ended_at: number | null;
+            /** Exit Code */
+            exit_code: number | null;
+            /**
+             * Text
+             * @description Empty where the shell does not say it.
+             */
+            text: string;
+        };
+        /**
+         * RecordedCommands
+         * @description Oldest first; none where the shell marks nothing.
+         */
+        RecordedCommands: {
+            /** Items */
+            items: components["schemas"]["RecordedCommand"][];
+        };
+        /**
+         * Recording
+         * @description Of one connection to one terminal; the bytes are at `…/cast`.
+         */
+        Recording: {
+            /**
+             * Actor
+             * @description Name of who sat at the terminal.
+             */
+            actor: string;
+            /** Columns */
+            columns: number;
+            /**
+             * Detail
+             * @description Why it failed or was lost.
+             */
+            detail: string;
+            /**
+             * Digest
+             * @description Head of the chain of its chunks, as in the event log; empty until it is over.
+             */
+            digest: string;
+            /** Ended At */
+            ended_at: string | null;
+            /** Exit Code */
+            exit_code: number | null;
+            /**
+             * Expires At
+             * @description Deleted then.
+             */
+            expires_at: string | null;
+            /** Id */
+            id: string;
+            kind: components["schemas"]["SessionKind"];
+            /**
+             * Owner
+             * @description Name of the workspace's owner.
+             */
+            owner: string;
+            /**
+             * Rows
+             * @description As it began.
+             */
+            rows: number;
+            /**
+             * Server
+             * @description Which server has the file.
+             */
+            server: string;
+            /**
+             * Size
+             * @description Bytes of the file.
+             */
+            size: number;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            state: components["schemas"]["RecordingState"];
+            /**
+             * Title
+             * @description The command, or the name of the terminal.
+             */
+            title: string;
+            /**
+             * Workspace
+             * @description Id of the workspace; that may be gone.
+             */
+            workspace: string;
+            /**
+             * Workspace Name
+             * @description Empty when it is known no more.
+             */
+            workspace_name: string;
+        };
+        /**
+         * RecordingProof
+         * @description Whether the file is what was written, by the digests in the event log.
+         */
+        RecordingProof: {
+            /**
+             * Broken
+             * @description The first thing that is not as it was written.
+             */
+            broken: string | null;
+            /**
+             * Chunk
+             * @description Number of the chunk where that is.
+             */
+            chunk: number | null;
+            /**
+             * Chunks
+             * @description How many are as they were written.
+             */
+            chunks: number;
+            /**
+             * Head
+             * @description Of the chain so far.
+             */
+            head: string;
+            /** Intact */
+            intact: boolean;
+            /**
+             * Offset
+             * @description Where in the file that chunk begins.
+             */
+            offset: number | null;
+            /**
+             * Size
+             * @description Bytes that the file has.
+             */
+            size: number;
+            /**
+             * Unsealed
+             * @description Of one that is being written: bytes that no chunk has yet.
+             */
+            unsealed: number;
+        };
+        /**
+         * RecordingState
+         * @enum {string}
+         */
+        RecordingState: "recording" | "finished" | "failed" | "lost";
+        /**
          * Rendered
          * @description What would be made: a dry run.
          */
@@ -2242,6 +2850,12 @@ export interface components {
             version: string;
         };
         /**
+         * SessionKind
+         * @description By which way somebody came in.
+         * @enum {string}
+         */
+        SessionKind: "exec" | "ssh" | "terminal";
+        /**
          * SignInLink
          * @description Works once, for ten minutes.
          */
@@ -2301,6 +2915,63 @@ export interface components {
          * @enum {string}
          */
         SnapshotState: "taking" | "ready" | "failed" | "deleting";
+        /**
+         * SshCertificate
+         * @description What a client writes to `…-cert.pub` beside its private key.
+         */
+        SshCertificate: {
+            /** Certificate */
+            certificate: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Host Keys
+             * @description `type base64`: what clients keep in known_hosts.
+             */
+            host_keys: string[];
+            /**
+             * Login
+             * @description The login name for `workspace`: its id.
+             */
+            login: string | null;
+            /**
+             * Port
+             * @description Where the gateway listens; null: only through `GET /api/v2/ssh`.
+             */
+            port: number | null;
+            /**
+             * Serial
+             * @description A number of up to 63 bits, as text.
+             */
+            serial: string;
+        };
+        /** SshKey */
+        SshKey: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Fingerprint
+             * @description As OpenSSH shows it: `SHA256:…`.
+             */
+            fingerprint: string;
+            /** Id */
+            id: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Name */
+            name: string;
+            /**
+             * Public Key
+             * @description Without its comment.
+             */
+            public_key: string;
+        };
         /**
          * StartedFrom
          * @enum {string}
@@ -2431,6 +3102,55 @@ export interface components {
             template: string;
             /** Warnings */
             warnings: components["schemas"]["TemplateProblem"][];
+        };
+        /**
+         * Terminal
+         * @description One that runs.
+         */
+        Terminal: {
+            /** Cols */
+            cols: number;
+            /**
+             * Name
+             * @description What people called it; empty if nobody did.
+             */
+            name: string;
+            /** Pid */
+            pid: number;
+            /** Rows */
+            rows: number;
+            /**
+             * Session
+             * @description What it is reached by: `?session=`.
+             */
+            session: string;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /**
+             * Title
+             * @description What the program in it calls it.
+             */
+            title: string;
+            /** Viewers */
+            viewers: number;
+        };
+        /** TerminalChange */
+        TerminalChange: {
+            /**
+             * Name
+             * @description Shown instead of the session; empty for none.
+             */
+            name: string;
+        };
+        /** Terminals */
+        Terminals: {
+            /** Items */
+            items: components["schemas"]["Terminal"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
         };
         /** Token */
         Token: {
@@ -2680,6 +3400,198 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    begin_api_v2_device_code_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDeviceLogin"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceLogin"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exchange_api_v2_device_token_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeviceTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceToken"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     find_api_v2_events_get: {
         parameters: {
             query?: {
@@ -2688,7 +3600,11 @@ export interface operations {
                 cursor?: string | null;
                 follow?: boolean;
                 limit?: number;
+                owner?: string | null;
+                since?: string | null;
+                subject?: string | null;
                 type?: string[];
+                until?: string | null;
             };
             header?: never;
             path?: never;
@@ -3088,6 +4004,525 @@ export interface operations {
             };
         };
     };
+    find_api_v2_recordings_get: {
+        parameters: {
+            query?: {
+                actor?: string | null;
+                cursor?: string | null;
+                kind?: components["schemas"]["SessionKind"] | null;
+                limit?: number;
+                owner?: string | null;
+                q?: string | null;
+                since?: string | null;
+                until?: string | null;
+                workspace?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Recording_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_v2_recordings__recording__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                recording: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_v2_recordings__recording__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                recording: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cast_api_v2_recordings__recording__cast_get: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `bytes=0-99` */
+                range?: string | null;
+            };
+            path: {
+                recording: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": unknown;
+                };
+            };
+            /** @description A part of it */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": unknown;
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Requested Range Not Satisfiable */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    commands_api_v2_recordings__recording__commands_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                recording: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordedCommands"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_api_v2_recordings__recording__proof_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                recording: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingProof"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     server_api_v2_server_get: {
         parameters: {
             query?: never;
@@ -3349,6 +4784,123 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issue_api_v2_ssh_certificates_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again and get the same answer; kept for 24 hours. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSshCertificate"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshCertificate"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5160,6 +6712,256 @@ export interface operations {
             };
         };
     };
+    find_api_v2_users_me_ssh_keys_get: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SshKey_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_api_v2_users_me_ssh_keys_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Send the same key again and get the same answer; kept for 24 hours. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSshKey"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshKey"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_api_v2_users_me_ssh_keys__id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     find_api_v2_workspaces_get: {
         parameters: {
             query?: {
@@ -5597,6 +7399,83 @@ export interface operations {
             };
             /** @description Unsupported Media Type */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    find_api_v2_workspaces__workspace__apps_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, the caller's own name for it, or `owner%2Fname`. */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Apps"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8163,6 +10042,295 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    find_api_v2_workspaces__workspace__terminals_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, the caller's own name for it, or `owner%2Fname`. */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminals"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_api_v2_workspaces__workspace__terminals__session__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description What it is reached by. */
+                session: string;
+                /** @description Id, the caller's own name for it, or `owner%2Fname`. */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rename_api_v2_workspaces__workspace__terminals__session__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description What it is reached by. */
+                session: string;
+                /** @description Id, the caller's own name for it, or `owner%2Fname`. */
+                workspace: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
