@@ -107,8 +107,8 @@ class SurePage:
     action: str
     button: str
     back: str
-    hidden: Mapping[str, str]
     command: str
+    tone: str = "danger solid"
 
 
 @routes.get("/people")
@@ -198,7 +198,6 @@ async def confirm_disable(request: Request, core: CoreOf, actor: Manager, name: 
         action=f"/people/{quote(user.name)}/disable",
         button=f"Disable {user.name}",
         back=f"/people/{quote(user.name)}",
-        hidden={},
         command=f"alcove user disable {user.name}",
     )
     return render("sure.html", context)
@@ -237,7 +236,6 @@ async def confirm_reset(request: Request, core: CoreOf, actor: Manager, name: Na
         action=f"/people/{quote(user.name)}/reset",
         button="Reset and make a link",
         back=f"/people/{quote(user.name)}",
-        hidden={},
         command=f"alcove user link {user.name}",
     )
     return render("sure.html", context)

@@ -16,12 +16,11 @@ from alcove.web.contexts import Command, Fact, Frame, Link
 from alcove.web.fleet import FULL
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router
-from alcove.web.text import mib, span
+from alcove.web.text import mib, size, span
 
 routes = router()
 Operator = Annotated[Actor, needs(Permission.SERVER_OPERATE)]
 SLOW_MS: Final = 250.0
-MIB: Final = 1024 * 1024
 KEEPS: Final = {"nothing": "nothing", "files": "files", "memory": "files and memory"}
 
 
@@ -106,7 +105,7 @@ def _facts(found: Health) -> Sequence[Fact]:
     if not database.problem:
         facts += [
             Fact("Small query", f"{database.latency_ms:.1f} ms"),
-            Fact("Size", mib(database.size_bytes / MIB)),
+            Fact("Size", size(database.size_bytes)),
             Fact("Last migration", database.revision, mono=True),
         ]
     facts.append(Fact("Events waiting", str(found.journal_waiting)))

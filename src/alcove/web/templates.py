@@ -69,7 +69,8 @@ class TemplatePage:
     tabs: Sequence[Tab]
     template: Template
     shown: TemplateVersion
-    icon: str
+    symbol: str
+    """In the sprite."""
     facts: Sequence[Fact]
     parameters: Sequence[ParameterRow]
     versions: Sequence[VersionRow]
@@ -113,7 +114,7 @@ async def show(
         tabs=tabs_of(name, "", actor),
         template=entry.template,
         shown=shown,
-        icon=icon_of(shown.recipe),
+        symbol=icon_of(shown.recipe),
         facts=facts_of(shown),
         parameters=parameters_of(shown.recipe),
         versions=[
@@ -195,8 +196,8 @@ async def confirm_promote(
         action=f"{back}/versions/{number}/promote",
         button=f"{_verb(template, number)} to version {number}",
         back=f"{back}/diff?before={template.active or number}&after={number}",
-        hidden={},
         command=f"alcove template promote {name} {number}",
+        tone="primary",
     )
     return render("sure.html", context)
 
