@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything runs from a checkout on Debian or Ubuntu.
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-quick lint format demo bench agent frontend setup clean
+.PHONY: help up down status test test-quick lint format demo bench screenshots agent frontend setup clean
 SHELL := /bin/bash
 VENV := .venv/bin
 FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -print 2>/dev/null)
@@ -37,6 +37,9 @@ demo: up ## Take a real project through a workspace: clone, install, test, push,
 
 bench: setup agent frontend .tools/runsc ## Measure, beside the floor in the same run; writes bench/results/
 	@tools/as-root $(VENV)/python -m bench
+
+screenshots: setup agent frontend ## Pictures of the pages in both themes, into docs/screenshots/
+	@PYTHONPATH=. $(VENV)/python tools/screenshots.py
 
 agent: src/alcove/bin/alcove-agent ## Build the program that runs inside workspaces
 

@@ -12,6 +12,7 @@ from bench import control_plane
 from bench.figures import Figure, save, show
 from bench.footprint import footprint
 from bench.gvisor import gvisor
+from bench.pages import pages
 from bench.pools import pools
 from bench.recordings import recordings
 from bench.ssh import ssh
@@ -30,6 +31,7 @@ WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
 }
 ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {
     "control-plane": control_plane.measure,
+    "pages": pages,
     "recordings": recordings,
 }
 RESULTS: Final = Path(__file__).parent / "results"

@@ -4,6 +4,7 @@
 this machine, without a runtime; nothing is fetched from a network.
 """
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import anyio
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy import update
 
 from alcove.clock import system_clock
 from alcove.core import ports, snapshots, workspaces
@@ -99,13 +101,13 @@ def take(browser: Browser, site: Site, shot: Shot, theme: str) -> None:
     with opened(browser, site, shot.actor, theme=theme, viewport=viewport) as page:
         answer = page.goto(shot.path)
         if answer is None or answer.status != 200:
-            print(f"left out: {shot.name} ({answer and answer.status})", file=sys.stderr)
+            sys.stderr.write(f"left out: {shot.name} ({answer and answer.status})\n")
             return
         settle(page, shot)
         file = OUT / f"{shot.name}-{theme}.png"
         page.screenshot(path=file, animations="disabled", caret="hide")
     subprocess.run(["pngquant", "--force", "--ext", ".png", "--speed", "1", file], check=True)
-    print(f"{file.relative_to(ROOT_DIR)} {file.stat().st_size // 1024} KiB")
+    sys.stdout.write(f"{file.relative_to(ROOT_DIR)} {file.stat().st_size // 1024} KiB\n")
 
 
 def settle(page: Page, shot: Shot) -> None:
@@ -143,12 +145,13 @@ async def _push_starters(site: Site) -> None:
         await _push(site, folder)
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
 async def _push(site: Site, folder: Path) -> None:
-    files = {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    files = files_of(folder)
     reading = read(files, folder.name)
     recipe = reading.recipe
     if recipe is None:
@@ -196,16 +199,18 @@ async def _dress(site: Site, api: Workspace, agent: Workspace, broken: Workspace
     }
     async with site.core.db.transaction() as tx:
         for id, values in dressed.items():
-            await tx.execute(table.update().where(table.c.id == id).values(**values))
+            await tx.execute(update(table).where(table.c.id == id).values(**values))
     history = site.core.usage_history
     history.lines.clear()
     for seed, id in enumerate(site.driver.processes):
         used = 0
         for number in range(SAMPLES_MAX):
             at = now - timedelta(seconds=15 * (SAMPLES_MAX - number))
-            wave = (number * (7 + seed) % 53) / 53 * (number * 3 % 31) / 31
-            used += int(wave * 15e6 * 0.9)
-            memory = 420 + 60 * seed + (number * 5) % 260
+            # A build now and then, and somebody typing in between.
+            slow = max(0.0, math.sin((number + 31 * seed) / 17)) ** 3
+            wave = 0.04 + 1.3 * slow + 0.05 * math.sin(number * (seed + 2.3))
+            used += int(max(0.01, wave) * 15e6)
+            memory = round(540 + 90 * seed + 420 * slow + 6 * math.sin(number))
             history.add({id: Usage(used, memory, 4096, 1800, 10240, 0, 0, 42, 0)}, at)
             site.driver.usages[id] = Usage(used, memory, 4096, 1800, 10240, 0, 0, 42, 0)
 

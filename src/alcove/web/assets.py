@@ -50,6 +50,11 @@ def path_of(name: str) -> str:
     return _ASSETS[name].path
 
 
+def packed_size(name: str) -> int:
+    """Bytes that a browser loads of it."""
+    return len(_ASSETS[name].packed)
+
+
 def answer(request: Request) -> Response:
     """The asset of this address, compressed where the client takes that. Raises NotFound."""
     asset = _BY_PATH.get(request.url.path)
