@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydantic_core import to_json
 
@@ -35,8 +35,7 @@ class Full(Exception):
     """Not the disk: the operator's limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """`at`: seconds since the beginning; never less than that of the one before."""
 
     at: float

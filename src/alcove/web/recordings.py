@@ -25,6 +25,7 @@ routes = router()
 Reader = Annotated[Actor, needs(Permission.RECORDING_READ)]
 Text = Annotated[str, Query(max_length=128)]
 SHOWN: Final = 50
+CRUMB_MAX: Final = 40
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; form-action 'self'; "
@@ -173,7 +174,10 @@ async def get(
             request,
             actor,
             here="/recordings",
-            crumbs=(Link("Recordings", "/recordings"), Link(row.title)),
+            crumbs=(
+                Link("Recordings", "/recordings"),
+                Link(row.title if len(row.title) <= CRUMB_MAX else f"{row.title[:CRUMB_MAX]}…"),
+            ),
         ),
         now=now,
         row=row,
@@ -218,6 +222,7 @@ def _facts(row: Row, owner: str, *, known: bool) -> Sequence[Fact]:
     one = row.recording
     path = f"/workspaces/{one.workspace}" if known and row.workspace != one.workspace else ""
     found = [
+        Fact("Command" if one.kind is SessionKind.EXEC else "Title", row.title, mono=True),
         Fact("Workspace", row.workspace, path=path),
         Fact("Owner", owner),
         Fact("At the terminal", row.actor),
