@@ -16,6 +16,7 @@ from bench.pages import pages
 from bench.pools import pools
 from bench.recordings import recordings
 from bench.ssh import ssh
+from bench.terminal import terminal
 from bench.transfers import transfers
 from bench.workspaces import cold, execs
 from demo.instance import Instance, running
@@ -33,6 +34,7 @@ ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {
     "control-plane": control_plane.measure,
     "pages": pages,
     "recordings": recordings,
+    "terminal": terminal,
 }
 RESULTS: Final = Path(__file__).parent / "results"
 

@@ -116,6 +116,8 @@ async def _served(
         port = probe.getsockname()[1]
     db = Database(database_url)
     driver = SandboxDriver()
+    # Of its own, and gone with the driver: what is kept of an installation is not for tests.
+    settings = {"data_dir": driver.directory / "server-data", **settings}
     made = Settings(driver="fake", http_address=f"127.0.0.1:{port}", **settings)
     core = Core.build(settings=made, driver=driver, secret=SECRET, db=db, clock=system_clock)
     await populate(db)
