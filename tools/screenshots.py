@@ -5,6 +5,7 @@ this machine, without a runtime; nothing is fetched from a network.
 """
 
 import math
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,8 @@ def shots(shown: Workspace) -> tuple[Shot, ...]:
 
 
 def main(only: list[str]) -> None:
+    if shutil.which("pngquant") is None:
+        raise SystemExit("pngquant is missing; run: apt-get install pngquant")
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
         url = f"sqlite:///{folder}/alcove.db"

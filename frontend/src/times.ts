@@ -37,7 +37,7 @@ export function span(seconds: number): string {
   const days = Math.floor(seconds / 86400);
   const hours = Math.floor((seconds % 86400) / 3600);
   const minutes = Math.floor((seconds % 3600) / 60);
-  if (days) return hours ? `${days}d ${hours}h` : `${days}d`;
+  if (days) return hours && days < 14 ? `${days}d ${hours}h` : `${days}d`;
   if (hours) return minutes ? `${hours}h ${minutes}m` : `${hours}h`;
   return minutes ? `${minutes}m ${Math.floor(seconds % 60)}s` : `${Math.floor(seconds)}s`;
 }

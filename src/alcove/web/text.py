@@ -22,7 +22,7 @@ def span(seconds: float | timedelta) -> str:
     hours, rest = divmod(rest, 3600)
     minutes, whole = divmod(rest, 60)
     if days:
-        return f"{days}d {hours}h" if hours else f"{days}d"
+        return f"{days}d {hours}h" if hours and days < 14 else f"{days}d"
     if hours:
         return f"{hours}h {minutes}m" if minutes else f"{hours}h"
     return f"{minutes}m {whole}s" if minutes else f"{whole}s"
