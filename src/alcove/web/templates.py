@@ -179,7 +179,11 @@ async def confirm_promote(
         losses[0] += f", and no longer from version {template.active}"
     if pooled:
         losses.append(f"{pooled} pool members of other versions are replaced; nobody has them")
-    keeps = [f"{one.many} workspaces stay on version {v}" for v, one in others if one.many]
+    keeps = [
+        f"{one.many} {'workspace stays' if one.many == 1 else 'workspaces stay'} on version {v}"
+        for v, one in others
+        if one.many
+    ]
     if stay:
         named = ", ".join(f"{owner}/{workspace}" for _, workspace, owner, _ in use.workspaces)
         rest = stay - len(use.workspaces)
