@@ -236,3 +236,43 @@ async def test_the_database_does_not_have_the_program_s_code(api: Served) -> Non
         row = await device_logins.by_user_code(tx, begun["user_code"].replace("-", ""))
     assert row is not None
     assert begun["device_code"] not in repr(row)
+
+
+async def test_looking_shows_what_asks_and_decides_nothing(api: Served, clock: MovedClock) -> None:
+    begun = await begin(api, "192.0.2.7")
+    page = await (await browser(api)).get("/device", params={"code": begun["user_code"].lower()})
+    assert page.status_code == 200
+    assert "alcove on laptop" in page.text
+    assert "192.0.2.7" in page.text
+    assert begun["user_code"] in page.text
+    assert (await ask(api, clock, begun)).json()["code"] == "authorization_pending"
+
+
+async def test_who_is_not_signed_in_keeps_the_code_on_the_way(api: Served) -> None:
+    answer = await api.bare().get("/device?code=BCDF-GHJK")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=/device%3Fcode%3DBCDF-GHJK"
+
+
+async def test_another_site_s_form_lets_nothing_in(api: Served, clock: MovedClock) -> None:
+    begun = await begin(api)
+    ada = await browser(api)
+    fields = {"code": begun["user_code"], "decision": "approve"}
+    answer = await ada.post("/device", data=fields, headers={"origin": "https://evil.example"})
+    assert answer.status_code == 403
+    assert (await ask(api, clock, begun)).json()["code"] == "authorization_pending"
+
+
+async def test_a_form_without_a_decision_decides_nothing(api: Served, clock: MovedClock) -> None:
+    begun = await begin(api)
+    answer = await (await browser(api)).post("/device", data={"code": begun["user_code"]})
+    assert answer.status_code == 422
+    assert (await ask(api, clock, begun)).json()["code"] == "authorization_pending"
+
+
+async def test_a_code_that_was_typed_is_no_markup(api: Served) -> None:
+    page = await (await browser(api)).get(
+        "/device", params={"code": '"><script>alert(1)</script>'}
+    )
+    assert page.status_code == 404
+    assert "<script>alert" not in page.text
