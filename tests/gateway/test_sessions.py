@@ -7,6 +7,9 @@ import anyio
 import asyncssh
 import pytest
 
+from alcove.core import execs
+from alcove.core.agent import Call, Frame
+from tests.core.world import ADA
 from tests.gateway.reached import Reached, eventually, is_there, read_until, run
 
 HOST = "127.0.0.1"
@@ -179,6 +182,18 @@ async def test_a_signal_that_the_client_sends_arrives(ssh: Reached) -> None:
         assert await process.stdout.readline() == "usr\n"
         await process.wait_closed()
         assert process.exit_status == 5
+
+
+async def test_input_that_comes_too_late_does_not_take_the_exit_away(ssh: Reached) -> None:
+    call = Call(["/bin/sh", "-c", "exit 5"], stdin=True)
+    async with execs.process(ssh.core, ADA, "api", call) as live:
+        # It has ended, nobody has read that, and the client goes on sending.
+        await anyio.sleep(0.3)
+        for _ in range(3):
+            await live.send(Frame.STDIN, b"late")
+            await anyio.sleep(0.05)
+        said = [(kind, payload) async for kind, payload in live.frames()]
+    assert execs.read_exit(said[-1][1]).exit_code == 5
 
 
 def line(ssh: Reached, *words: str) -> str:

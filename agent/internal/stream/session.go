@@ -24,6 +24,8 @@ const (
 	pollRDHUP = 0x2000
 	// lostCheck is how often a connection whose input is not being taken is asked whether it is still there.
 	lostCheck = time.Second
+	// lingerMax is how long a client is given to close the connection of a process that has ended.
+	lingerMax = 5 * time.Second
 )
 
 // run starts a process for a connection.
@@ -128,7 +130,23 @@ func (s *session) serve(w http.ResponseWriter) bool {
 	defer lost()
 	s.conn, s.lost = conn, lost
 	go s.receive(ctx, buffered)
-	return s.send(ctx)
+	ended := s.send(ctx)
+	if ended {
+		s.linger(ctx)
+	}
+	return ended
+}
+
+// linger goes on reading until the client is done. Closing a connection on which something is still to be read,
+// such as the end of an input that came too late, would take the exit away from a client that has not read it yet.
+func (s *session) linger(ctx context.Context) {
+	if half, ok := s.conn.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(lingerMax):
+	}
 }
 
 func (s *session) send(ctx context.Context) (ended bool) {
