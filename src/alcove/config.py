@@ -31,6 +31,9 @@ class Settings:
     """Where the SSH gateway listens; empty: it does not."""
     external_url: str = ""
     """How people reach the server, when it is not `http_address`."""
+    tls_certificate: str = ""
+    """A file in PEM, with the whole chain; with it the server speaks TLS on `http_address`."""
+    tls_key: str = ""
     trusted_proxies: tuple[str, ...] = ()
     instance: str = "alcove"
     """Names everything of this installation on the host; see `host/settings.py`."""
@@ -110,7 +113,8 @@ class Settings:
 
     @property
     def url(self) -> str:
-        return self.external_url or f"http://{self.http_address}"
+        scheme = "https" if self.tls_certificate else "http"
+        return self.external_url or f"{scheme}://{self.http_address}"
 
     @property
     def apps_host(self) -> str:
@@ -220,6 +224,11 @@ def _meanings(settings: Settings) -> list[FieldError]:
     if settings.recording not in [one.value for one in RecordingPolicy]:
         said = f"{settings.recording!r} is not one of {', '.join(RecordingPolicy)}"
         faults.append(FieldError("recording", said))
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        said = "a certificate and its key belong together; set both tls_certificate and tls_key"
+        faults.append(
+            FieldError("tls_key" if settings.tls_certificate else "tls_certificate", said)
+        )
     for name in ("snapshot_ttl", "recording_ttl"):
         try:
             if text := getattr(settings, name):

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,7 @@ from alcove.gateway import endpoint as ssh
 from alcove.gateway.server import Gateway
 from alcove.http.addresses import link_url
 from alcove.http.listener import HttpServer, http_server
+from alcove.http.tls import Certificate
 from alcove.mcp import endpoint as mcp
 from alcove.model.errors import AlcoveError, Invalid
 from alcove.store.db import Database
@@ -85,13 +87,12 @@ def main(argv: Sequence[str]) -> int:
         # When each series began is noise that doubles the page.
         disable_created_metrics()
         driver = build_driver(settings)
-        listener = _listen("http_address", settings.http_address)
-        door = _listen("ssh_address", settings.ssh_address) if settings.ssh_address else None
+        opened = _opened(settings)
         _prepare(settings, user=given.user, allow_root=given.allow_root)
     except (AlcoveError, OSError) as error:
         sys.stderr.write(f"alcove server: {error}\n")
         return 2
-    anyio.run(_serve, settings, driver, listener, door, backend_options={"use_uvloop": True})
+    anyio.run(_serve, settings, driver, opened, backend_options={"use_uvloop": True})
     return 0
 
 
@@ -108,9 +109,27 @@ def build_driver(settings: Settings) -> Driver:
     raise Invalid(f"driver: there is no {settings.driver!r}; there is {names}")
 
 
-async def _serve(
-    settings: Settings, driver: Driver, listener: socket.socket, door: socket.socket | None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What takes the rights that the server gives up before it serves anybody."""
+
+    http: socket.socket
+    ssh: socket.socket | None
+    certificate: Certificate | None
+
+
+def _opened(settings: Settings) -> _Opened:
+    certificate = None
+    if settings.tls_certificate:
+        certificate = Certificate(Path(settings.tls_certificate), Path(settings.tls_key))
+    return _Opened(
+        _listen("http_address", settings.http_address),
+        _listen("ssh_address", settings.ssh_address) if settings.ssh_address else None,
+        certificate,
+    )
+
+
+async def _serve(settings: Settings, driver: Driver, opened: _Opened) -> None:
     db = Database(settings.database)
     await migrate(db)
     core = Core.build(
@@ -123,14 +142,19 @@ async def _serve(
     await users.ensure_first(core)
     gateway = Gateway(core)
     pages = (*PAGES, mcp.routes(link_url=link_url), ssh.routes(gateway))
-    server = http_server(create_app(core, pages=pages))
+    certificate = opened.certificate
+    tls = certificate.context if certificate else None
+    server = http_server(create_app(core, pages=pages), tls=tls)
+    running = {**loops(core), "ssh": lambda: gateway.serve(opened.ssh)}
+    if certificate is not None:
+        running["tls"] = certificate.keep
     try:
         async with anyio.create_task_group() as tasks:
-            for name, loop in {**loops(core), "ssh": lambda: gateway.serve(door)}.items():
+            for name, loop in running.items():
                 tasks.start_soon(_kept_up, core, name, loop)
             tasks.start_soon(_until_told, core, server)
             _log.info("ready", address=settings.http_address, version=version("alcove"))
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=[opened.http])
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(10):

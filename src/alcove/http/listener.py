@@ -4,6 +4,7 @@ Signals are the server's own business (`alcove.server`), so that one order ends 
 """
 
 import asyncio
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -75,7 +76,7 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def http_server(app: ASGIApp) -> HttpServer:
+def http_server(app: ASGIApp, *, tls: ssl.SSLContext | None = None) -> HttpServer:
     """For `serve(sockets=[…])`."""
     config = uvicorn.Config(
         app,
@@ -92,4 +93,6 @@ def http_server(app: ASGIApp) -> HttpServer:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
+    config.load()
+    config.ssl = tls
     return HttpServer(config)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,17 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(_TIMEOUT_S)
         self.sock.connect(self._path)
+
+
+class _TlsConnection(http.client.HTTPSConnection):
+    """Whose certificate it is does not matter for whether our own server is up; nothing secret
+    is said on it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        super().__init__(host, port, timeout=5, context=context)
 
 
 def ask(layout: Layout, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
@@ -46,13 +58,16 @@ def ask(layout: Layout, path: str, body: Mapping[str, object]) -> Mapping[str, A
     return json.loads(text)
 
 
-def wait_until_ready(address: str, *, timeout_s: float, log: Path) -> None:
+def wait_until_ready(address: str, *, timeout_s: float, log: Path, tls: bool = False) -> None:
     """Return once `/readyz` answers 200. Raises StepFailed with the log's end after the time."""
     host, _, port = address.rpartition(":")
+    where = host.strip("[]"), int(port)
     deadline = time.monotonic() + timeout_s
     said = "nothing listens"
     while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
+        connection = (
+            _TlsConnection(*where) if tls else http.client.HTTPConnection(*where, timeout=5)
+        )
         try:
             connection.request("GET", "/readyz")
             answer = connection.getresponse()

@@ -30,7 +30,8 @@ class FirstUse:
 
 def first_use(layout: Layout, settings: Settings, progress: Progress) -> FirstUse:
     """Sign the invoking user in, push the starter templates, create `hello`, make a link."""
-    url = f"http://{settings.http_address}"
+    # Over TLS by the name that the certificate has; else by the address that is always there.
+    url = settings.url if settings.tls_certificate else f"http://{settings.http_address}"
     try:
         token = _signed_in(layout, url)
         with Alcove(url, token) as api:

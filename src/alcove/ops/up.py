@@ -93,7 +93,10 @@ def _start(layout: Layout, settings: Settings, progress: Progress, *, changed: b
         _spawn(layout, settings)
     progress.say("waiting until it is ready")
     admin.wait_until_ready(
-        settings.http_address, timeout_s=_READY_S, log=layout.log_dir / "server.log"
+        settings.http_address,
+        timeout_s=_READY_S,
+        log=layout.log_dir / "server.log",
+        tls=bool(settings.tls_certificate),
     )
 
 

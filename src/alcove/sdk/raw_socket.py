@@ -306,15 +306,9 @@ def _connected(url: str, proxy: str | None) -> socket.socket:
 
 
 def _tls() -> "ssl.SSLContext":
-    import ssl  # noqa: PLC0415 - by need
+    from alcove.sdk.trust import trusted  # noqa: PLC0415 - by need
 
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"] and not ssl.get_default_verify_paths().capath:
-        # A Python that brings no authorities of its own and knows none of the system's.
-        import certifi  # noqa: PLC0415 - by need
-
-        context.load_verify_locations(certifi.where())
-    return context
+    return trusted()
 
 
 def _through(proxy: str, where: tuple[str, int]) -> socket.socket:

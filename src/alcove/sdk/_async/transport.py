@@ -17,6 +17,7 @@ from alcove.sdk.answers import Query, encode, problem_of, query_pairs, read
 from alcove.sdk.credentials import Endpoint
 from alcove.sdk.errors import AlcoveError, Unavailable
 from alcove.sdk.retry import RETRIES, Answer, Broken, Repeat, wait_before_retry
+from alcove.sdk.trust import trusted
 from alcove.sdk.version import user_agent
 from alcove.wire.base import Answer as Model
 from alcove.wire.base import Request
@@ -60,6 +61,7 @@ class AsyncTransport:
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
             trust_env=not endpoint.is_loopback,
+            verify=trusted() if endpoint.url.startswith("https:") else True,
             transport=http,
         )
 
@@ -210,7 +212,7 @@ class AsyncTransport:
         async with open_socket(
             url,
             headers=self._headers,
-            context=httpx.create_ssl_context() if url.startswith("wss:") else None,
+            context=trusted() if url.startswith("wss:") else None,
             direct=self.endpoint.is_loopback,
             timeout_s=CONNECT_TIMEOUT_S,
         ) as socket:
