@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from alcove.core import execs, recording_keeper, recording_proof, recording_reading
 from alcove.core.agent import Frame
@@ -311,8 +312,9 @@ async def test_all_that_was_written_outlives_kill_9(recorded: World) -> None:
     last = 0
     async with await anyio.open_process(program) as writer:
         assert writer.stdout is not None
+        said = BufferedByteReceiveStream(writer.stdout)
         while last < 50:
-            last = int((await writer.stdout.receive()).split()[-1])
+            last = int(await said.receive_until(b"\n", 32))
         # While it lives, its file is not taken for lost.
         await recording_keeper.tick(recorded.core)
         assert (await one_of(recorded)).state is RecordingState.RECORDING
