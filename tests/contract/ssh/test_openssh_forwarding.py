@@ -333,3 +333,26 @@ async def test_who_may_only_look_reaches_nothing_and_lets_nothing_out(stage: Sta
     done = await stage.run("ssh", *words, *into, check=255)
     assert b"stdio forwarding failed" in done.stderr
     assert {e.detail["kind"] for e in await stage.told("channel.refused")} == {"forward", "listen"}
+
+
+async def test_a_workspace_is_a_jump_host_to_itself_and_to_no_other(stage: Stage) -> None:
+    """`ssh -J` through a workspace to a server of SSH that somebody runs in it."""
+    home = stage.home(await stage.workspace("api"))
+    await stage.workspace("other")
+    public = (await stage.key()).with_suffix(".pub").read_text()
+    setup = "umask 077; mkdir .ssh; cat > .ssh/authorized_keys; ssh-keygen -qt ed25519 -N '' -f hk"
+    await stage.ssh("api", setup, input=public.encode())
+    sshd = (
+        "import subprocess, socket, time\n"
+        f"subprocess.Popen(['/usr/sbin/sshd', '-D', '-f', '/dev/null', '-h', '{home}/hk', '-p',"
+        " '2222', '-o', 'ListenAddress=127.0.0.1', '-o', 'PidFile=none', '-o',"
+        " 'StrictModes=no'])\n"
+        "while socket.socket().connect_ex(('127.0.0.1', 2222)): time.sleep(0.05)\n"
+        "print('up'); time.sleep(600)"
+    )
+    proxy = " ".join(["ssh", *stage.options(), "-W", "%h:%p", "api@127.0.0.1"])
+    words = stage.options(Port="2222", ProxyCommand=proxy)
+    async with stage.inside("api", sshd):
+        done = await stage.run("ssh", *words, "dev@localhost", "hostname; id -un")
+        assert done.stdout == b"api\ndev\n"
+        await stage.run("ssh", *words, "dev@other", "true", check=255)
