@@ -101,7 +101,7 @@ def block_of(url: str, suffix: str, *, multiplex: bool) -> str:
             "# Made by `alcove config-ssh`, which takes it out again with --remove.",
             # OpenSSH before 9.6 lets a host's name be a shell's words: hence the quotes, and no
             # host that has one in it.
-            f"Host *{suffix} !\"*'*\"",
+            f'Host *{suffix} !"*\'*"',
             *(f"    {line}" for line in lines),
             "Host *",
             f"{END}{url}",

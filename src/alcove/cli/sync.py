@@ -108,16 +108,13 @@ def find_rsync() -> str:
 def run(command: Sequence[str], workspace: str) -> None:
     """Raises AlcoveError when rsync fails, with what to do where that is known."""
     code = subprocess.run(command, check=False).returncode
-    match code:
-        case 0:
-            return
-        case 127 | 12:
-            raise Unsupported(
-                f"rsync failed with code {code}; is it installed in {workspace}? Put the package "
-                "rsync into its template, or use `alcove cp`, which needs none"
-            )
-        case _:
-            raise AlcoveError(f"rsync failed with code {code}; above is why")
+    if code in {NOT_FOUND_THERE, PROTOCOL_FAULT}:
+        raise Unsupported(
+            f"rsync failed with code {code}; is it installed in {workspace}? Put the package "
+            "rsync into its template, or use `alcove cp`, which needs none"
+        )
+    if code:
+        raise AlcoveError(f"rsync failed with code {code}; above is why")
 
 
 def follow(directory: Path, command: Sequence[str], workspace: str) -> None:
