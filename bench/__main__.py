@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
-from bench import control_plane
+from bench import control_plane, operators
 from bench.figures import Figure, save, show
 from bench.footprint import footprint
 from bench.gvisor import gvisor
@@ -35,6 +35,7 @@ ALONE: Final[dict[str, Callable[[], list[Figure]]]] = {
     "pages": pages,
     "recordings": recordings,
     "terminal": terminal,
+    "operators": operators.measure,
 }
 RESULTS: Final = Path(__file__).parent / "results"
 
