@@ -119,6 +119,7 @@ async def _served(
     # Of its own, and gone with the driver: what is kept of an installation is not for tests.
     settings = {"data_dir": driver.directory / "server-data", **settings}
     made = Settings(driver="fake", http_address=f"127.0.0.1:{port}", **settings)
+    made.server_dir.mkdir(parents=True, exist_ok=True)
     core = Core.build(settings=made, driver=driver, secret=SECRET, db=db, clock=system_clock)
     await populate(db)
     async with db.transaction() as tx:
