@@ -49,6 +49,8 @@ type Output struct {
 	size   Size
 	label  string
 	moved  time.Time // when a viewer last read
+	// passing says that the program goes on without its viewers, until one of them reads.
+	passing bool
 }
 
 func newOutput(limit int, plain bool) *Output {
@@ -156,7 +158,7 @@ func (r *Reader) takeBytes(buffer []byte) int {
 	o.copyOut(buffer[frame.HeaderSize:frame.HeaderSize+size], r.cursor)
 	r.cursor += uint64(size)
 	if r.viewer {
-		o.moved = time.Now()
+		o.moved, o.passing = time.Now(), false
 	}
 	return frame.HeaderSize + size
 }
@@ -225,7 +227,8 @@ func (o *Output) waitForSpace(need uint64) {
 		switch {
 		case slowest == nil && !waiting:
 			return
-		case slowest == nil && time.Since(o.moved) >= passedOverAfter && (o.lapped() || time.Since(began) >= passedOverAfter):
+		case slowest == nil && time.Since(o.moved) >= passedOverAfter && (o.passing || time.Since(began) >= passedOverAfter):
+			o.passing = true
 			return
 		case slowest != nil && len(o.readers) > 1 && time.Since(began) >= stallMax:
 			slowest.stalled = true
@@ -242,7 +245,11 @@ func (o *Output) waitForSpace(need uint64) {
 func (o *Output) holdingUp(need uint64) (slowest *Reader, viewers bool) {
 	others, behind, ahead := 0, 0, 0
 	for r := range o.readers {
-		late := o.tail+need-r.cursor > uint64(o.max)
+		room := o.max
+		if r.viewer {
+			room = min(o.max, viewerLagMax)
+		}
+		late := o.tail+need-r.cursor > uint64(room)
 		switch {
 		case r.viewer && late:
 			behind++
@@ -256,16 +263,6 @@ func (o *Output) holdingUp(need uint64) (slowest *Reader, viewers bool) {
 		}
 	}
 	return slowest, behind > 0 && ahead == 0 && others == 0
-}
-
-// lapped says whether a viewer was passed over and has not come back since.
-func (o *Output) lapped() bool {
-	for r := range o.readers {
-		if r.viewer && r.cursor < o.head {
-			return true
-		}
-	}
-	return false
 }
 
 // end says that nothing more will come. Writers that wait give up.

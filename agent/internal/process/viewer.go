@@ -14,6 +14,8 @@ import (
 const (
 	// passedOverAfter is how long a terminal's program waits for viewers none of whom reads.
 	passedOverAfter = time.Second
+	// viewerLagMax is how far the program may be ahead of the quickest viewer: what is still shown after Ctrl-C.
+	viewerLagMax = 128 << 10
 	// lineLookMax is how far a viewer's beginning is moved, so that it is that of a line.
 	lineLookMax = 4 << 10
 	labelMax    = 256
