@@ -100,12 +100,10 @@ def test_a_cell_of_a_notebook_runs_in_jupyterlab(alcove: Alcove, page: Page) -> 
         page.goto(link(workspace, app))
         where = urlsplit(page.url)
         page.goto(f"{where.scheme}://{where.netloc}/lab/tree/sum.ipynb")
-        area = page.locator(".jp-Notebook .cm-content").first
-        area.click(timeout=SHOWN_MS)
-        expect(page.locator(".jp-NotebookPanel-toolbar")).to_contain_text(
-            "Python 3", timeout=SHOWN_MS
-        )
-        page.keyboard.press("Shift+Enter")
+        idle = page.get_by_role("button", name="Python 3 (ipykernel) | Idle")
+        expect(idle).to_be_visible(timeout=SHOWN_MS)
+        page.locator(".jp-Notebook .cm-content").first.click(timeout=SHOWN_MS)
+        page.get_by_role("button", name="Run this cell and advance").click()
         expect(page.locator(".jp-OutputArea-output").first).to_have_text("42", timeout=SHOWN_MS)
 
 
