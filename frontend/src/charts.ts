@@ -37,7 +37,7 @@ function draw(target: HTMLElement, of: "cpu" | "memory", found: Usage): Drawn {
       scales: { y: { range: (_, __, most) => [0, Math.max(of === "cpu" ? 0.5 : 64, most * 1.15)] } },
       axes: [
         { stroke: colour("--meta"), grid: { show: false }, ticks: { show: false }, size: 20, font: "11px system-ui", values: clock },
-        { stroke: colour("--meta"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 52, font: "11px system-ui", space: 28, values: (_, all) => all.map((one) => said(of, one)) },
+        { stroke: colour("--meta"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 62, font: "11px system-ui", space: 28, values: (_, all) => all.map((one) => said(of, one)) },
       ],
       series: [{}, { stroke: accent, width: 1.5, fill: accent.replace(/\)$/, " / 12%)"), points: { show: false } }],
     },
