@@ -78,7 +78,7 @@ def test_a_token_is_made_used_and_revoked_without_javascript(
 ) -> None:
     with open_page(ADA, javascript=False) as page:
         page.goto(f"{site.url}/tokens")
-        page.get_by_label("Name").fill("no-script")
+        page.get_by_role("textbox", name="Name").fill("no-script")
         page.get_by_role("button", name="Make the token").click()
         expect(page.locator("#made")).to_contain_text("no-script")
         secret = page.locator("section:has(#made) code").inner_text()
