@@ -113,9 +113,9 @@ func shed(settings config.Config) error {
 		return nil
 	}
 	if settings.Root == config.RootNone {
-		return privilege.DropForNone()
+		return privilege.DropForNone(settings.Renames)
 	}
-	return privilege.ClearInheritable()
+	return privilege.ClearInheritable(settings.Renames)
 }
 
 // outlive makes the catchable signals harmless. They are caught and not ignored: children would inherit that.

@@ -36,7 +36,9 @@ type Config struct {
 	User        string
 	Workdir     string
 	Root        Root
-	ImageEnv    map[string]string
+	// Renames says that the agent gives the workspace its host name, because nobody outside can.
+	Renames  bool
+	ImageEnv map[string]string
 }
 
 // Load reads the configuration through getenv (os.Getenv, or a map in tests).
@@ -45,6 +47,7 @@ func Load(getenv func(string) string) (Config, error) {
 		Listen:  getenv("ALCOVE_LISTEN"),
 		User:    getenv("ALCOVE_USER"),
 		Workdir: getenv("ALCOVE_WORKDIR"),
+		Renames: getenv("ALCOVE_RENAMES") == "1",
 	}
 	if config.Listen == "" {
 		return Config{}, fmt.Errorf("ALCOVE_LISTEN is not set: give fd:3, dial:/directory, unix:/path or tcp:address:port")

@@ -74,7 +74,7 @@ func closeOnExec() error {
 
 // ClearInheritable empties the sets that a child would get without asking, and keeps the others. What only
 // the agent may have leaves the bounding set, so that no root inside gets it.
-func ClearInheritable() error {
+func ClearInheritable(renames bool) error {
 	for _, capability := range []int{capSysAdmin, capSetPCap} {
 		held, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, prCapBSetRead, uintptr(capability), 0)
 		if errno == 0 && held == 1 {
@@ -90,16 +90,20 @@ func ClearInheritable() error {
 	for i := range data {
 		data[i].inheritable = 0
 	}
-	data[0].permitted &^= 1 << capSetPCap
-	data[0].effective &^= 1 << capSetPCap
+	shed := uint32(1 << capSetPCap)
+	if !renames {
+		shed |= 1 << capSysAdmin
+	}
+	data[0].permitted &^= shed
+	data[0].effective &^= shed
 	clearAmbient()
 	return setCapabilities(header, data)
 }
 
 // DropForNone empties the bounding set and keeps only what starting children as the user needs: SETUID and
-// SETGID to become the user, KILL to end the user's processes, and under gVisor SYS_ADMIN for the host name. File capabilities are not among them: files
+// SETGID to become the user, KILL to end the user's processes, and SYS_ADMIN where it renames. File capabilities are not among them: files
 // are reached with the user's own rights.
-func DropForNone() error {
+func DropForNone(renames bool) error {
 	last, err := lastCapability()
 	if err != nil {
 		return err
@@ -114,7 +118,10 @@ func DropForNone() error {
 	if err != nil {
 		return err
 	}
-	keep := uint32(1<<capKill | 1<<capSetGID | 1<<capSetUID | 1<<capSysAdmin)
+	keep := uint32(1<<capKill | 1<<capSetGID | 1<<capSetUID)
+	if renames {
+		keep |= 1 << capSysAdmin
+	}
 	keep &= data[0].permitted
 	data = [2]capData{{effective: keep, permitted: keep}}
 	return setCapabilities(header, data)

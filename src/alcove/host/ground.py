@@ -250,6 +250,7 @@ class Ground:
             "ALCOVE_CONTROL_SHA256": control_sha256,
             "ALCOVE_USER": spec.user,
             "ALCOVE_ROOT": str(spec.root),
+            "ALCOVE_RENAMES": "0" if listens else "1",
             "ALCOVE_IMAGE_ENV": json.dumps(surroundings.environment(self.settings, image_env)),
         }
         first_id = self.settings.workspace_ids(slot)
