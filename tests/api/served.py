@@ -28,7 +28,7 @@ from alcove.store import tokens, users
 from alcove.store.db import Database
 from alcove.web.routes import PAGES
 from tests.conftest import T0, MovedClock
-from tests.core.world import ADA, BOB, ROOT, SECRET, World, populate
+from tests.core.world import ADA, BOB, ROOT, SECRET, World, apart, populate
 
 MAX = Actor(id=UserId("u-max"), name="max", role=Role.ADMIN)
 EVE = Actor(id=UserId("u-eve"), name="eve", role=Role.AUDITOR)
@@ -98,25 +98,20 @@ async def served(
 ) -> AsyncGenerator[Served]:
     """A world with six people, behind the whole app as the server runs it."""
     made = driver or FakeDriver()
-    core = Core.build(
-        settings=settings or Settings(driver="fake"),
-        driver=made,
-        secret=SECRET,
-        db=db,
-        clock=clock,
-    )
-    await populate(db)
-    async with db.transaction() as tx:
-        for actor in (MAX, EVE, BOT):
-            await users.add(tx, user_of(actor), password_hash=None)
-    pages = (*PAGES, mcp.routes(link_url=link_url))
-    found = Served(World(core, clock, made), create_app(core, pages=pages))
-    try:
-        yield found
-    finally:
-        for client in found.clients:
-            await client.aclose()
-        await core.agents.aclose()
+    with apart(settings or Settings(driver="fake")) as kept:
+        core = Core.build(settings=kept, driver=made, secret=SECRET, db=db, clock=clock)
+        await populate(db)
+        async with db.transaction() as tx:
+            for actor in (MAX, EVE, BOT):
+                await users.add(tx, user_of(actor), password_hash=None)
+        pages = (*PAGES, mcp.routes(link_url=link_url))
+        found = Served(World(core, clock, made), create_app(core, pages=pages))
+        try:
+            yield found
+        finally:
+            for client in found.clients:
+                await client.aclose()
+            await core.agents.aclose()
 
 
 @asynccontextmanager

@@ -2,13 +2,15 @@
 
 import itertools
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from alcove.config import Settings
+from alcove.config import DATA_DIR, Settings
 from alcove.core import reconciler
 from alcove.core import workspaces as verbs
 from alcove.core.app import Core
@@ -125,12 +127,22 @@ async def open_world(
 ) -> AsyncGenerator[World]:
     """The people and templates are added; the database is empty before."""
     driver = driver or FakeDriver()
-    core = Core.build(
-        settings=settings or Settings(), driver=driver, secret=SECRET, db=db, clock=clock
-    )
-    await populate(db)
-    yield World(core, clock, driver)
-    await core.agents.aclose()
+    with apart(settings or Settings()) as kept:
+        core = Core.build(settings=kept, driver=driver, secret=SECRET, db=db, clock=clock)
+        await populate(db)
+        yield World(core, clock, driver)
+        await core.agents.aclose()
+
+
+@contextmanager
+def apart(settings: Settings) -> Generator[Settings]:
+    """With a data directory that is nobody else's, unless it has one: no test may touch what a
+    server on this machine keeps."""
+    with TemporaryDirectory(prefix="alcove-world-") as name:
+        if settings.data_dir == DATA_DIR:
+            settings = replace(settings, data_dir=Path(name))
+            settings.server_dir.mkdir()
+        yield settings
 
 
 async def populate(db: Database) -> None:
