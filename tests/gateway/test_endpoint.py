@@ -11,6 +11,7 @@ import anyio
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from alcove.api.app import create_app
 from alcove.core import ssh_ca, tokens
@@ -132,7 +133,9 @@ async def test_a_page_of_another_site_does_not_come_in_by_a_cookie(carried: Carr
     head = {"cookie": "alcove_session=als_" + "a" * 16 + "_" + "b" * 43}
     with pytest.raises(InvalidStatus) as refused:
         async with connect(
-            url.replace("http", "ws", 1), origin="https://evil.example", additional_headers=head
+            url.replace("http", "ws", 1),
+            origin=Origin("https://evil.example"),
+            additional_headers=head,
         ):
             pass
     assert refused.value.response.status_code in {401, 403}

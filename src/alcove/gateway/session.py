@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import asyncssh
@@ -303,8 +303,9 @@ def _whence(caller: Caller) -> dict[str, str]:
 
 
 def _ends(name: object, otherwise: str) -> tuple[str, int]:
-    match name:
-        case (str() as host, int() as port) | (str() as host, int() as port, _, _):
+    parts = cast("tuple[object, ...]", name) if isinstance(name, tuple) else ()
+    match parts[:2]:
+        case (str() as host, int() as port):
             return host, port
         case _:
             return otherwise, 0
