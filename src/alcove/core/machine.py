@@ -13,7 +13,7 @@ MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`disk` is that of the data directory."""
+    """`disk` is that of the data directory, without what is kept back for root."""
 
     cpu_millis: int
     load: float
@@ -39,7 +39,7 @@ def look(data_dir: Path) -> Machine | None:
         load=load,
         memory_mib=memory.get("MemTotal", 0),
         memory_free_mib=memory.get("MemAvailable", 0),
-        disk_mib=disk.f_blocks * disk.f_frsize // MIB,
+        disk_mib=(disk.f_blocks - disk.f_bfree + disk.f_bavail) * disk.f_frsize // MIB,
         disk_free_mib=disk.f_bavail * disk.f_frsize // MIB,
     )
 
