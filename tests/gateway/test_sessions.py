@@ -1,13 +1,15 @@
 """Shells and commands, with the stock OpenSSH client against a real agent."""
 
+import re
 import shlex
 from pathlib import Path
 
 import anyio
 import asyncssh
 import pytest
+from anyio.abc import Process
 
-from alcove.core import execs
+from alcove.core import execs, terminals
 from alcove.core.agent import Call, Frame
 from tests.core.world import ADA
 from tests.gateway.reached import Reached, eventually, is_there, read_until, run
@@ -78,6 +80,38 @@ async def test_a_client_that_goes_away_ends_what_it_ran(ssh: Reached) -> None:
         return not is_there(pid)
 
     await eventually(gone)
+
+
+async def test_a_client_that_goes_away_ends_its_shell(ssh: Reached) -> None:
+    async with ssh.client("-tt", API) as process:
+        pid = await _shell_of(process)
+
+    async def gone() -> bool:
+        return not is_there(pid)
+
+    await eventually(gone)
+
+
+async def test_a_shell_outlives_a_restart_of_the_server(ssh: Reached) -> None:
+    async with ssh.client("-tt", API) as process:
+        pid = await _shell_of(process)
+        ssh.core.gate.closing = True
+        await process.wait()
+    ssh.core.gate.closing = False
+    (found,) = await terminals.find(ssh.core, ADA, "api")
+    assert found.session.startswith("ssh-")
+    assert is_there(pid)
+    await terminals.close(ssh.core, ADA, "api", found.session)
+
+
+async def _shell_of(process: Process) -> int:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await process.stdin.send(b"echo 4$((1+1))=$$=\n")
+    said = await read_until(process, b"42=")
+    while (found := re.search(rb"42=(\d+)=", said)) is None:
+        said += await process.stdout.receive()
+    return int(found[1])
 
 
 async def test_what_went_to_the_background_outlives_the_session(ssh: Reached) -> None:

@@ -31,7 +31,8 @@ SESSION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SHELL: Final = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
 TERM: Final = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 NAME_MAX: Final = 64
-_TAG: Final = "terminal:"
+TAG: Final = "terminal:"
+"""Before the session, in the agent's table of processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ async def open_terminal(
     left out because this viewer was too slow, and RESIZE how large the terminal is for all.
     """
     workspace, reach = await _at(core, actor, ref, session)
-    tag = _TAG + session
+    tag = TAG + session
     call = Call(command=command, env=TERM, terminal=size, tag=tag, detach=True, view=view)
     await core.journal.record(_told(EventKind.SESSION_OPENED, core, actor, workspace, session))
     try:
@@ -85,7 +86,7 @@ async def open_terminal(
 async def find(core: Core, actor: Actor, ref: str) -> Sequence[Terminal]:
     """Those that run, oldest first."""
     workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
-    answer = await core.agents.json(Reach.of(workspace), "GET", f"/alcove/terminals?prefix={_TAG}")
+    answer = await core.agents.json(Reach.of(workspace), "GET", f"/alcove/terminals?prefix={TAG}")
     try:
         listed: Sequence[Mapping[str, Any]] = answer["terminals"]
         found = [_terminal(said) for said in listed]
@@ -98,7 +99,7 @@ async def rename(core: Core, actor: Actor, ref: str, session: str, name: str) ->
     """Call it something else; the session stays what it is. Raises NotFound when none runs."""
     _, reach = await _at(core, actor, ref, session)
     try:
-        said = {"tag": _TAG + session, "label": name}
+        said = {"tag": TAG + session, "label": name}
         await core.agents.json(reach, "POST", "/alcove/terminals", said)
     except NotFound as error:
         raise _no_such(session) from error
@@ -108,7 +109,7 @@ async def close(core: Core, actor: Actor, ref: str, session: str) -> None:
     """End it, with all that runs in it. One that has ended is fine."""
     workspace, reach = await _at(core, actor, ref, session)
     with suppress(NotFound):
-        await tagged.kill(core, reach, _TAG + session)
+        await tagged.kill(core, reach, TAG + session)
     core.journal.used(workspace.id, core.clock())
 
 
@@ -185,7 +186,7 @@ def _recorded(
 def _terminal(said: Mapping[str, Any]) -> Terminal:
     """What the agent says is bounded here too: it runs where it could be meddled with."""
     found = Terminal(
-        session=str(said["tag"]).removeprefix(_TAG),
+        session=str(said["tag"]).removeprefix(TAG),
         name=_shown(said["label"]),
         title=_shown(said["title"]),
         pid=int(said["pid"]),

@@ -7,6 +7,7 @@ faster than either side reads.
 import asyncio
 import json
 import re
+import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -16,9 +17,10 @@ import anyio
 import asyncssh
 from asyncssh.packet import SSHPacket
 
-from alcove.core import execs
-from alcove.core.agent import Call, Frame, Process
+from alcove.core import execs, tagged
+from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.execs import Exit
+from alcove.core.terminals import TAG
 from alcove.gateway import files
 from alcove.gateway.caller import Caller
 from alcove.model.access import Permission
@@ -32,6 +34,7 @@ ENV_MAX: Final = 128
 ENV_BYTES_MAX: Final = 64 * 1024
 WINDOW: Final = 2 << 20
 PACKET_MAX: Final = 32768
+HANG_UP_S: Final = 5.0
 FAILED: Final = 255
 """Exit status where no process ran, as of `ssh` itself."""
 _NAME: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -88,7 +91,8 @@ def may_set(name: bytes, value: bytes) -> bool:
 
 
 class Session(asyncssh.SSHServerSession[bytes]):
-    """One channel. What it runs ends with it."""
+    """One channel. What it runs ends with it, but for a login shell on a terminal when the server
+    is restarted."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -193,13 +197,32 @@ class Session(asyncssh.SSHServerSession[bytes]):
             command=self._line or "",
             terminal=self._terminal is not None,
         )
-        async with execs.process(caller.core, caller.actor, workspace.id, self._call()) as live:
-            yield live
+        call = self._call()
+        async with execs.process(caller.core, caller.actor, workspace.id, call) as live:
+            try:
+                yield live
+            finally:
+                if call.tag is not None and self._ended is None:
+                    await self._hang_up(Reach.of(workspace), call.tag)
+
+    async def _hang_up(self, reach: Reach, tag: str) -> None:
+        """End what its client left; but when it is the server that goes, the shell lives on, and
+        is reached again as a terminal of the workspace's page."""
+        if self._caller.core.gate.closing:
+            return
+        with (
+            anyio.CancelScope(shield=True), anyio.move_on_after(HANG_UP_S),
+            suppress(AlcoveError),
+        ):  # fmt: skip
+            await tagged.kill(self._caller.core, reach, tag)
 
     def _call(self) -> Call:
         on_terminal = self._terminal is not None
+        tag = None
         if self._line is None:
             command, shown = (_ON_TERMINAL if on_terminal else _LOGIN), ("login shell",)
+            if on_terminal:
+                tag = f"{TAG}ssh-{secrets.token_hex(4)}"
         elif on_terminal:
             command, shown = (*_LINE_ON_TERMINAL, self._line), (self._line,)
         else:
@@ -211,6 +234,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
             terminal=self._terminal,
             kind=SessionKind.SSH,
             shown=shown,
+            tag=tag,
+            detach=tag is not None,
         )
 
     def _environment(self) -> dict[str, str]:
