@@ -15,9 +15,10 @@ from typing import Final
 
 from alcove.core.access import WORKSPACE_ID
 from alcove.core.app import Core
+from alcove.core.intents import event
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import NotFound
-from alcove.model.event import EventKind, NewEvent
+from alcove.model.event import EventKind
 from alcove.model.workspace import Desired, Phase, Workspace, WorkspaceId
 from alcove.store import users, workspaces
 from alcove.store.workspaces import Position, WorkspaceFilters
@@ -197,18 +198,8 @@ async def tell(core: Core, entry: Entry, kind: EventKind, **detail: object) -> N
     """Note that it is used, and write down for what."""
     workspace, actor = entry.workspace, entry.actor
     core.journal.used(workspace.id, core.clock())
-    await core.journal.record(
-        NewEvent(
-            kind=kind,
-            actor=actor.id,
-            subject=workspace.id,
-            owner=workspace.owner,
-            detail={"name": workspace.name, "by": "envd", **detail},
-            address=actor.address,
-            request_id=actor.request_id,
-            at=core.clock(),
-        )
-    )
+    told = event(kind, actor, workspace, {"by": "envd", **detail}, at=core.clock())
+    await core.journal.record(told)
 
 
 def _there(workspace: Workspace) -> bool:

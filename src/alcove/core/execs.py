@@ -17,6 +17,7 @@ import anyio
 
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.intents import event
 from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
@@ -199,7 +200,6 @@ class _Telling:
 
     def _event(self, kind: EventKind, detail: dict[str, object]) -> NewEvent:
         asked: dict[str, object] = {
-            "name": self._workspace.name,
             "command": told(self._call.shown or self._call.command),
         }
         for name in ("cwd", "user"):
@@ -207,15 +207,8 @@ class _Telling:
                 asked[name] = told([value])[0]
         if self._call.terminal is not None:
             asked["terminal"] = True
-        return NewEvent(
-            kind=kind,
-            actor=self._actor.id,
-            subject=self._workspace.id,
-            owner=self._workspace.owner,
-            detail={**asked, **detail},
-            address=self._actor.address,
-            request_id=self._actor.request_id,
-            at=self._core.clock(),
+        return event(
+            kind, self._actor, self._workspace, {**asked, **detail}, at=self._core.clock()
         )
 
 

@@ -16,10 +16,11 @@ from alcove.core.agent import Reach
 from alcove.core.agent_connection import Response
 from alcove.core.app import Core
 from alcove.core.execs import told
+from alcove.core.intents import event
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound, Unavailable
-from alcove.model.event import EventKind, NewEvent
+from alcove.model.event import EventKind
 from alcove.model.workspace import Workspace
 
 PATH_MAX: Final = 4096
@@ -208,18 +209,7 @@ async def _tell(
     archive: bool = False,
 ) -> None:
     core.journal.used(workspace.id, core.clock())
-    detail: dict[str, object] = {"name": workspace.name, "path": told([path])[0]}
+    detail: dict[str, object] = {"path": told([path])[0]}
     if archive:
         detail["archive"] = True
-    await core.journal.record(
-        NewEvent(
-            kind=kind,
-            actor=actor.id,
-            subject=workspace.id,
-            owner=workspace.owner,
-            detail=detail,
-            address=actor.address,
-            request_id=actor.request_id,
-            at=core.clock(),
-        )
-    )
+    await core.journal.record(event(kind, actor, workspace, detail, at=core.clock()))

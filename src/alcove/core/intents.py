@@ -73,8 +73,14 @@ async def ask(
 
 
 def event(
-    kind: EventKind, actor: Actor, workspace: Workspace, detail: Mapping[str, object]
+    kind: EventKind,
+    actor: Actor,
+    workspace: Workspace,
+    detail: Mapping[str, object],
+    *,
+    at: datetime | None = None,
 ) -> NewEvent:
+    """What somebody did to a workspace, or in it; `at` for what is written a moment later."""
     return NewEvent(
         kind=kind,
         actor=actor.id,
@@ -83,6 +89,7 @@ def event(
         detail={"name": workspace.name, **detail},
         address=actor.address,
         request_id=actor.request_id,
+        at=at,
     )
 
 

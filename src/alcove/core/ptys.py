@@ -12,6 +12,7 @@ from typing import Final
 from alcove.core import tagged
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.intents import event
 from alcove.core.recordings import recorded
 from alcove.core.terminals import SHELL
 from alcove.core.waking import entered
@@ -169,13 +170,5 @@ def _size(words: Sequence[str]) -> tuple[int, int]:
 
 
 def _opened(core: Core, actor: Actor, workspace: Workspace, id: str) -> NewEvent:
-    return NewEvent(
-        EventKind.SESSION_OPENED,
-        actor=actor.id,
-        subject=workspace.id,
-        owner=workspace.owner,
-        detail={"kind": "terminal", "name": workspace.name, "session": id},
-        address=actor.address,
-        request_id=actor.request_id,
-        at=core.clock(),
-    )
+    detail = {"kind": "terminal", "session": id}
+    return event(EventKind.SESSION_OPENED, actor, workspace, detail, at=core.clock())

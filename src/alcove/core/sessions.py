@@ -21,10 +21,11 @@ from alcove.core import tagged
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
 from alcove.core.execs import told
+from alcove.core.intents import event
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, FieldError, Invalid, NotFound, OutOfRange
-from alcove.model.event import EventKind, NewEvent
+from alcove.model.event import EventKind
 from alcove.model.workspace import Workspace
 
 ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -312,15 +313,4 @@ async def _tell(
     core: Core, actor: Actor, at: _At, kind: EventKind, detail: Mapping[str, object]
 ) -> None:
     core.journal.used(at.workspace.id, core.clock())
-    await core.journal.record(
-        NewEvent(
-            kind=kind,
-            actor=actor.id,
-            subject=at.workspace.id,
-            owner=at.workspace.owner,
-            detail=detail,
-            address=actor.address,
-            request_id=actor.request_id,
-            at=core.clock(),
-        )
-    )
+    await core.journal.record(event(kind, actor, at.workspace, detail, at=core.clock()))

@@ -19,6 +19,7 @@ import anyio
 from alcove.core import tagged
 from alcove.core.agent import Call, Process, Reach, View
 from alcove.core.app import Core
+from alcove.core.intents import event
 from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
@@ -211,13 +212,5 @@ def _no_such(session: str) -> NotFound:
 def _told(
     kind: EventKind, core: Core, actor: Actor, workspace: Workspace, session: str
 ) -> NewEvent:
-    return NewEvent(
-        kind,
-        actor=actor.id,
-        subject=workspace.id,
-        owner=workspace.owner,
-        detail={"kind": "terminal", "name": workspace.name, "session": session},
-        address=actor.address,
-        request_id=actor.request_id,
-        at=core.clock(),
-    )
+    detail = {"kind": "terminal", "session": session}
+    return event(kind, actor, workspace, detail, at=core.clock())

@@ -5,17 +5,15 @@ whatever comes in, the process answers an error or closes that connection, and g
 """
 
 import logging
-import os
 import socket
-import struct
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from alcove.host import protocol
 from alcove.host.host import Host
+from alcove.host.peers import listen, peer_uid
 from alcove.host.settings import HostSettings
 from alcove.model.errors import AlcoveError, DriverError
 
@@ -23,7 +21,6 @@ log: Final = logging.getLogger(__name__)
 _CONNECTIONS_MAX: Final = 64
 _FRAME_TIMEOUT_S: Final = 10.0
 _STOP_SEEN_S: Final = 0.5
-_UCRED: Final = struct.Struct("3i")
 
 
 class Daemon:
@@ -38,7 +35,7 @@ class Daemon:
         self._places = threading.BoundedSemaphore(_CONNECTIONS_MAX)
         self._stopping = threading.Event()
         path = settings.data_dir / "run" / "host.sock"
-        self._listener = _listen(path, socket_gid)
+        self._listener = listen(path, socket_gid, backlog=_CONNECTIONS_MAX)
 
     def serve(self) -> None:
         while not self._stopping.is_set():
@@ -67,7 +64,7 @@ class Daemon:
     def _converse(self, connection: socket.socket) -> None:
         try:
             with connection:
-                if _peer_uid(connection) in self._allowed_uids:
+                if peer_uid(connection) in self._allowed_uids:
                     self._answer_all(connection)
         except (OSError, protocol.Malformed) as error:
             log.info("a connection ended: %s", error)
@@ -145,19 +142,3 @@ class Daemon:
                 return host.collect_images(keep), protocol.KEYS
             case protocol.ImageLog(key):
                 return host.image_log(key), protocol.TEXT
-
-
-def _listen(path: Path, gid: int) -> socket.socket:
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))  # mode 0600 by the umask, until the group is right
-    os.chown(path, 0, gid)
-    path.chmod(0o660)
-    listener.listen(_CONNECTIONS_MAX)
-    return listener
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    uid: int = _UCRED.unpack(raw)[1]
-    return uid

@@ -6,18 +6,17 @@ import struct
 from pathlib import Path
 from typing import Final
 
-_BACKLOG: Final = 128
 _UCRED: Final = struct.Struct("3i")
 
 
-def listen(path: Path, gid: int) -> socket.socket:
+def listen(path: Path, gid: int, *, backlog: int = 128) -> socket.socket:
     """A socket at `path` that root and the group `gid` may open."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))  # mode 0600 by the umask, until the group is right
     os.chown(path, 0, gid)
     path.chmod(0o660)
-    listener.listen(_BACKLOG)
+    listener.listen(backlog)
     return listener
 
 
