@@ -48,7 +48,7 @@ def configure(log_format: str) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # It tells of each command line, in which there may be a secret; what people do is in the events.
+    # It tells of each command line, in which there may be a secret; events tell what people do.
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 
