@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 from fastapi import Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +23,7 @@ from alcove.http.access import needs
 from alcove.model import event as model
 from alcove.model.access import Actor, Permission
 from alcove.store.events import EventFilters
-from alcove.wire.base import Page
+from alcove.wire.base import Moment, Page
 from alcove.wire.events import Event
 
 routes = router("events")
@@ -49,9 +49,9 @@ class AuditQuery(EventQuery):
     """Name of the user whom the subject belongs to."""
     subject: Annotated[str, Field(max_length=64)] | None = None
     """Id of what it is about."""
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     """Not before; `until` is the first moment that does not count."""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 @routes.get("/events", **documents(Page[Event], events=_EXAMPLE))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Header, Path, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from alcove.api.answers import answer, documents, nothing
@@ -21,7 +21,7 @@ from alcove.http.problem import responses
 from alcove.model import recording as model
 from alcove.model.access import Actor, Permission
 from alcove.model.recording import SessionKind
-from alcove.wire.base import Page
+from alcove.wire.base import Moment, Page
 from alcove.wire.recordings import (
     RecordedCommand,
     RecordedCommands,
@@ -45,9 +45,9 @@ class RecordingQuery(PageQuery):
     actor: _Ref | None = None
     """Name of who sat at the terminal, or `me`."""
     kind: SessionKind | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     """Begun then or later."""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     """Begun before then."""
     q: Annotated[str, Field(max_length=QUERY_MAX)] | None = None
     """In what was shown, whatever the case; of a long recording in its beginning and its end."""

@@ -3,12 +3,14 @@
 Rule: nothing that a client sends is unbounded, and every refusal names the field.
 """
 
+import re
 import unicodedata
 from datetime import timedelta
 from typing import Annotated, Final, Generic, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +26,7 @@ DURATION_PATTERN: Final = r"^([0-9]{1,9}[smhd])+$"
 SIZE_PATTERN: Final = r"^[0-9]{1,9}(Mi|Gi|Ti)$"
 NAME_PATTERN: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 """A host name's label without `--`, which separates the parts of an app's address."""
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 500
 
@@ -87,6 +90,12 @@ def _size(text: str) -> str:
     return text
 
 
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("must be a time such as 2026-01-31T12:00:00Z")
+    return value
+
+
 Duration: TypeAlias = Annotated[
     int,
     BeforeValidator(_seconds),
@@ -102,6 +111,12 @@ Size: TypeAlias = Annotated[
 ]
 """`"512Mi"`, `"20Gi"`; `parse_size_mib` reads it."""
 
+Moment: TypeAlias = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_out),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A time in the query of a request: RFC 3339, and no number that might mean seconds."""
 Name: TypeAlias = Annotated[str, StringConstraints(max_length=63, pattern=NAME_PATTERN)]
 """A workspace's or template's name."""
 UserName: TypeAlias = Annotated[str, StringConstraints(max_length=32, pattern=NAME_PATTERN)]
