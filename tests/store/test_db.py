@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from alcove.model.errors import Unavailable
 from alcove.model.workspace import LeaseToken
@@ -49,6 +50,13 @@ async def test_an_error_undoes_all_of_it(db: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert await _value(db) == 0
+
+
+async def test_an_error_does_not_say_what_the_statement_was_given(db: Database) -> None:
+    with pytest.raises(DBAPIError) as failed:
+        async with db.transaction() as tx:
+            await tx.execute(text("SELECT nothing_of_that_name + :secret"), {"secret": "hunter2"})
+    assert "hunter2" not in str(failed.value)
 
 
 async def test_cancelling_a_caller_neither_cuts_nor_blocks(db: Database) -> None:
