@@ -276,7 +276,9 @@ def test_a_phone_has_the_keys_that_its_keyboard_lacks(
 ) -> None:
     with open_page(ADA, viewport=PHONE) as phone:
         shell = Shell(phone, workspace).open()
-        shell.type("cat")
+        shell.type("sed -u s/a/-found/")
+        shell.type("a")
+        shell.shows("-found")  # it runs: a signal that came before would be the shell's
         phone.get_by_role("button", name="Ctrl").tap()
         phone.keyboard.type("c")
         shell.type("echo out-$((1+1))")
