@@ -27,6 +27,16 @@ async def test_an_orderly_stop_writes_all_that_waits(world: World) -> None:
     assert told == list(range(450))
 
 
+async def test_two_that_write_at_once_write_each_event_once(world: World) -> None:
+    for number in range(300):
+        await world.core.journal.record(_event(number))
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(world.core.journal.flush, world.core)
+    told = [event.detail["number"] for event in await world.events("ws-1")]
+    assert told == list(range(300))
+
+
 async def test_when_the_database_is_away_events_wait_in_their_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,7 @@ async def _proof(world: World, recording: Recording) -> Proof:
 
 async def _long(world: World) -> Recording:
     """Of several chunks."""
-    await run(world, "stty -opost; head -c 3000000 /dev/zero | tr '\\0' x")
+    await run(world, "stty -opost; head -c 4000000 /dev/zero | tr '\\0' x")
     row = await one_of(world)
     assert row.chunks >= 3
     return row

@@ -44,6 +44,8 @@ class Journal:
         self._written: dict[WorkspaceId, datetime] = {}
         self._work = anyio.Event()
         self._room = anyio.Event()
+        self._turn = anyio.Lock()
+        """Of whoever writes: two at once would write the same events, and drop the next ones."""
 
     @property
     def waiting(self) -> int:
@@ -87,13 +89,14 @@ class Journal:
 
     async def flush(self, core: "Core") -> None:
         """Write all that waits now."""
-        self._work = anyio.Event()
-        while self._waiting or self._used or self._given:
-            batch = self._waiting[:BATCH_MAX]
-            await self._write(core, batch)
-            del self._waiting[: len(batch)]
-            core.metrics.journal_waiting.set(len(self._waiting))
-            self._room.set()
+        async with self._turn:
+            self._work = anyio.Event()
+            while self._waiting or self._used or self._given:
+                batch = self._waiting[:BATCH_MAX]
+                await self._write(core, batch)
+                del self._waiting[: len(batch)]
+                core.metrics.journal_waiting.set(len(self._waiting))
+                self._room.set()
 
     async def _flush_patiently(self, core: "Core", attempts: float = math.inf) -> None:
         while attempts > 0:
