@@ -6,6 +6,7 @@ The server is the whole app on loopback with the fake driver; Chromium loads its
 import statistics
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -50,7 +51,7 @@ def pages() -> list[Figure]:
 
 def _served(found: Site, paths: dict[str, str]) -> list[Figure]:
     figures: list[Figure] = []
-    with _client(found) as client:
+    with closing(_client(found)) as client:
         for name, path in paths.items():
             samples: list[float] = []
             for _ in range(_ROUNDS):
