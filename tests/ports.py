@@ -1,10 +1,26 @@
 """Ports of this machine."""
 
+import secrets
 import socket
+from typing import Final
+
+FIRST: Final = 18000
+LAST: Final = 32000
+"""Below the ports that the kernel gives to outgoing connections (32768 and up)."""
 
 
 def free_port() -> int:
-    """One on which nothing listens at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One on which nothing listens at this moment, and which no connection is given by chance."""
+    while True:
+        port = FIRST + secrets.randbelow(LAST - FIRST)
+        with socket.socket() as probe:
+            if not _in_use(probe, port):
+                return port
+
+
+def _in_use(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return True
+    return False

@@ -117,15 +117,21 @@ async def served(
 @asynccontextmanager
 async def listening(app: ASGIApp, *, port: int = 0) -> AsyncGenerator[str]:
     """The app under the real listener on loopback; answers its URL. A `port` of 0 is any."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", port))
     server: HttpServer = http_server(app)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", port))
+        async with _serving(server, listener):
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@asynccontextmanager
+async def _serving(server: HttpServer, listener: socket.socket) -> AsyncGenerator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: server.serve(sockets=[listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await anyio.sleep(0.005)
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield
         finally:
             server.should_exit = True
             server.force_exit = True

@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 START = "import sys; from alcove.server import main; raise SystemExit(main(sys.argv))"
 
@@ -44,12 +46,6 @@ def arguments(data: Path, port: int, *more: str) -> list[str]:
         *("--http-address", f"127.0.0.1:{port}", "--ssh-address", "", "--log-format", "json"),
         *more,
     ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start(data: Path, *more: str) -> Running:

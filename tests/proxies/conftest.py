@@ -28,7 +28,7 @@ __all__ = ["migrated", "sqlite"]
 PAGE: Final = Path(__file__).parents[2] / "docs/operator/tls.md"
 CLIENT: Final = "127.0.0.2"
 """Another address of this machine than the proxy's own."""
-_READY_S: Final = 20
+_READY_S: Final = 60
 
 
 @dataclass
@@ -75,8 +75,8 @@ async def fronted(
                     "127.0.0.1:7080": behind.removeprefix("http://"),
                 }
                 trusting = ssl.create_default_context(cafile=str(authority.bundle))
-                with _proxy(request.param, changed, port, tmp_path):
-                    await anyio.to_thread.run_sync(_until_listens, port)
+                with _proxy(request.param, changed, port, tmp_path) as proxy:
+                    await anyio.to_thread.run_sync(_until_listens, proxy, port, tmp_path)
                     found = Fronted(api, url, behind, token, trusting)
                     yield found
                     for client in found.clients:
@@ -86,7 +86,9 @@ async def fronted(
 
 
 @contextmanager
-def _proxy(kind: str, changed: Mapping[str, str], port: int, place: Path) -> Generator[None]:
+def _proxy(
+    kind: str, changed: Mapping[str, str], port: int, place: Path
+) -> Generator[subprocess.Popen[bytes]]:
     """As its block of the page says, but for names, files and ports."""
     found = re.search(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None
@@ -101,7 +103,7 @@ def _proxy(kind: str, changed: Mapping[str, str], port: int, place: Path) -> Gen
             env={"HOME": str(place), "PATH": "/usr/bin:/usr/sbin"},
         )  # fmt: skip
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -127,11 +129,12 @@ def _nginx(text: str, port: int, place: Path) -> list[str]:
     return ["nginx", "-e", str(place / "error.log"), "-c", str(file)]
 
 
-def _until_listens(port: int) -> None:
+def _until_listens(proxy: subprocess.Popen[bytes], port: int, place: Path) -> None:
     deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
+    while proxy.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    raise AssertionError("the proxy does not listen")
+    log = "\n".join(file.read_text() for file in sorted(place.glob("*.log")))
+    raise AssertionError(f"the proxy does not listen (exit {proxy.poll()}):\n{log}")

@@ -1,6 +1,5 @@
 """Sandboxes against a whole server with real agents."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from alcove.sdk import Alcove, AsyncAlcove, CommandFailed, NotFound, Sandbox, WaitTimeout
+from tests.ports import free_port
 from tests.sdk.served import Served
 
 pytestmark = pytest.mark.root
@@ -21,12 +21,6 @@ SERVER = "exec python3 -m http.server --bind 127.0.0.1 --directory {path} {port}
 def sandbox(client: Alcove) -> Sandbox:
     """One that runs; a test leaves it as it was, but for files and processes of its own."""
     return client.sandboxes.create("plain", env=ENV)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_sandbox_lives_as_long_as_its_block(client: Alcove) -> None:

@@ -55,11 +55,7 @@ func (s *server) statvfs(id uint32, f *fields) error {
 }
 
 func (s *server) fstatvfs(id uint32, f *fields) error {
-	name := f.bytes()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.get(name)
+	opened, err := s.opened(f, f.bytes())
 	if err != nil {
 		return err
 	}
@@ -89,11 +85,7 @@ func (s *server) space(id uint32, info *syscall.Statfs_t) {
 }
 
 func (s *server) fsync(_ uint32, f *fields) error {
-	name := f.bytes()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.file(name)
+	opened, err := s.file(f, f.bytes())
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,22 @@ func (s *server) give(id uint32, opened *handle) {
 	s.finish()
 }
 
+// opened is what a request names by its handle, once all of the request was read.
+func (s *server) opened(f *fields, name []byte) (*handle, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return s.handles.get(name)
+}
+
+// file is opened for what must be no directory's listing.
+func (s *server) file(f *fields, name []byte) (*handle, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return s.handles.file(name)
+}
+
 func (s *server) close(_ uint32, f *fields) error {
 	name := f.bytes()
 	if f.err != nil {
@@ -86,10 +102,7 @@ func (s *server) close(_ uint32, f *fields) error {
 
 func (s *server) read(id uint32, f *fields) error {
 	name, offset, length := f.bytes(), f.long(), f.number()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.file(name)
+	opened, err := s.file(f, name)
 	if err != nil {
 		return err
 	}
@@ -133,10 +146,7 @@ func readAt(fd int, into []byte, offset int64) (n int, err error) {
 
 func (s *server) write(_ uint32, f *fields) error {
 	name, offset, data := f.bytes(), f.long(), f.bytes()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.file(name)
+	opened, err := s.file(f, name)
 	if err != nil {
 		return err
 	}
@@ -167,11 +177,7 @@ func writeAt(fd int, data []byte, offset int64) error {
 }
 
 func (s *server) fstat(id uint32, f *fields) error {
-	name := f.bytes()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.get(name)
+	opened, err := s.opened(f, f.bytes())
 	if err != nil {
 		return err
 	}
@@ -185,10 +191,7 @@ func (s *server) fstat(id uint32, f *fields) error {
 
 func (s *server) fsetstat(_ uint32, f *fields) error {
 	name, attributes := f.bytes(), f.attributes()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.get(name)
+	opened, err := s.opened(f, name)
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,7 @@ func (s *server) opendir(id uint32, f *fields) error {
 }
 
 func (s *server) readdir(id uint32, f *fields) error {
-	name := f.bytes()
-	if f.err != nil {
-		return f.err
-	}
-	opened, err := s.handles.get(name)
+	opened, err := s.opened(f, f.bytes())
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from alcove.core import users
+from alcove.core import identity, users
 from alcove.core.app import Core
 from alcove.core.bus import EVENTS
 from alcove.model.access import SYSTEM, Actor, Permission, allows
 from alcove.model.errors import NotFound, Unavailable
-from alcove.model.event import Event, EventKind, NewEvent
+from alcove.model.event import Event, EventKind
 from alcove.store import events
 from alcove.store.events import EVERYTHING, EventFilters
 
@@ -84,14 +84,9 @@ async def export(
     core: Core, actor: Actor, *, filters: EventFilters
 ) -> AsyncGenerator[Sequence[Event]]:
     """Newest first, in batches, at most `EXPORT_MAX`; that it was done is an event itself."""
-    told = NewEvent(
-        EventKind.AUDIT_EXPORTED,
-        actor=actor.id,
-        subject=actor.id,
-        owner=actor.id,
-        detail={name: value for name, value in asdict(filters).items() if value},
-        address=actor.address,
-        request_id=actor.request_id,
+    asked = {name: value for name, value in asdict(filters).items() if value}
+    told = identity.event(
+        actor, EventKind.AUDIT_EXPORTED, subject=actor.id, owner=actor.id, detail=asked
     )
     before = await last(core) + 1
     async with core.db.transaction() as tx:

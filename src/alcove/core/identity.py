@@ -6,7 +6,7 @@ words. Signing in is in `sign_in`, users in `users`, tokens in `tokens`.
 
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from alcove.core.proofs import SecretKind, parse
@@ -96,8 +96,9 @@ def event(
     subject: str,
     owner: str | None,
     detail: Mapping[str, object] | None = None,
+    at: datetime | None = None,
 ) -> NewEvent:
-    """An event of what this actor did."""
+    """An event of what this actor did; `at` for what is written a moment later."""
     return NewEvent(
         kind=kind,
         actor=actor.id,
@@ -106,6 +107,7 @@ def event(
         detail=detail,
         address=actor.address,
         request_id=actor.request_id,
+        at=at,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from alcove.core import identity
 from alcove.core.app import Core
 from alcove.core.bus import RECONCILE, workspace_topic
 from alcove.model.access import Actor
@@ -81,15 +82,9 @@ def event(
     at: datetime | None = None,
 ) -> NewEvent:
     """What somebody did to a workspace, or in it; `at` for what is written a moment later."""
-    return NewEvent(
-        kind=kind,
-        actor=actor.id,
-        subject=workspace.id,
-        owner=workspace.owner,
-        detail={"name": workspace.name, **detail},
-        address=actor.address,
-        request_id=actor.request_id,
-        at=at,
+    said = {"name": workspace.name, **detail}
+    return identity.event(
+        actor, kind, subject=workspace.id, owner=workspace.owner, detail=said, at=at
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from alcove.core import access
+from alcove.core import access, identity
 from alcove.core.app import Core
 from alcove.core.bus import POOLS
 from alcove.core.catalog import Pool
@@ -202,11 +202,5 @@ async def _changed(core: Core, template: str, tier: Isolation) -> PoolState:
 
 
 def _event(kind: EventKind, actor: Actor, template: str, detail: Mapping[str, object]) -> NewEvent:
-    return NewEvent(
-        kind=kind,
-        actor=actor.id,
-        subject=f"pool:{template}"[:64],
-        detail={"template": template, **detail},
-        address=actor.address,
-        request_id=actor.request_id,
-    )
+    said = {"template": template, **detail}
+    return identity.event(actor, kind, subject=f"pool:{template}"[:64], owner=None, detail=said)

@@ -19,6 +19,7 @@ from alcove.core.agent import Reach
 from alcove.core.app import Core
 from alcove.core.bus import POOLS, RECONCILE, STARTUPS, TIMERS, workspace_topic
 from alcove.core.claims import hand_over
+from alcove.core.intents import event
 from alcove.core.outcomes import (
     STARTING,
     claimed,
@@ -386,7 +387,7 @@ def _phase_changed(before: Workspace, row: Workspace, leftovers: tuple[str, ...]
         detail["reason"] = row.reason
     if leftovers:
         detail["left"] = list(leftovers)
-    return _event(EventKind.WORKSPACE_PHASE_CHANGED, row, detail)
+    return event(EventKind.WORKSPACE_PHASE_CHANGED, SYSTEM, row, detail)
 
 
 def _failure(before: Workspace, after: Workspace, verb: str, error: str | None) -> NewEvent:
@@ -396,17 +397,7 @@ def _failure(before: Workspace, after: Workspace, verb: str, error: str | None) 
         "failures": after.failures,
         "final": after.phase in (Phase.FAILED, Phase.DELETED),
     }
-    return _event(EventKind.WORKSPACE_FAILED, before, detail)
-
-
-def _event(kind: EventKind, workspace: Workspace, detail: dict[str, object]) -> NewEvent:
-    return NewEvent(
-        kind=kind,
-        actor=SYSTEM.id,
-        subject=workspace.id,
-        owner=workspace.owner,
-        detail={"name": workspace.name, **detail},
-    )
+    return event(EventKind.WORKSPACE_FAILED, SYSTEM, before, detail)
 
 
 def _refuse_repeated(effect: Effect, done: set[Effect], seen: Observation) -> None:

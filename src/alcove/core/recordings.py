@@ -21,6 +21,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
+from alcove.core import identity
 from alcove.core.agent import Process
 from alcove.core.app import Core
 from alcove.core.names import new_recording_id
@@ -286,13 +287,6 @@ def _expiry(core: Core, now: datetime) -> datetime | None:
 def _event(
     core: Core, actor: Actor, recording: Recording, kind: EventKind, detail: Mapping[str, object]
 ) -> NewEvent:
-    return NewEvent(
-        kind=kind,
-        actor=actor.id,
-        subject=recording.id,
-        owner=recording.owner,
-        detail=detail,
-        address=actor.address,
-        request_id=actor.request_id,
-        at=core.clock(),
+    return identity.event(
+        actor, kind, subject=recording.id, owner=recording.owner, detail=detail, at=core.clock()
     )

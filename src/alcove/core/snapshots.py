@@ -10,11 +10,10 @@ from typing import Final
 
 import anyio
 
-from alcove.core import access, beginnings
+from alcove.core import access, beginnings, identity, intents
 from alcove.core.app import Core
 from alcove.core.beginnings import SNAPSHOT_ID
 from alcove.core.bus import RECONCILE, SNAPSHOTS
-from alcove.core.intents import ends_at
 from alcove.core.making import made
 from alcove.core.names import made_up_name, new_snapshot_id
 from alcove.core.pages import Page, PageRequest, position_cursor, read_position
@@ -187,15 +186,8 @@ def snapshot_topic(id: SnapshotId) -> str:
 
 
 def event(kind: EventKind, actor: Actor, snapshot: Snapshot, **detail: object) -> NewEvent:
-    return NewEvent(
-        kind=kind,
-        actor=actor.id,
-        subject=snapshot.id,
-        owner=snapshot.owner,
-        detail={"name": snapshot.name, "workspace": snapshot.workspace, **detail},
-        address=actor.address,
-        request_id=actor.request_id,
-    )
+    said = {"name": snapshot.name, "workspace": snapshot.workspace, **detail}
+    return identity.event(actor, kind, subject=snapshot.id, owner=snapshot.owner, detail=said)
 
 
 async def _look_up(tx: Tx, actor: Actor, ref: str) -> Snapshot | None:
@@ -267,7 +259,7 @@ async def _row(
 
 def _expires(core: Core, new: NewSnapshot, now: datetime) -> datetime | None:
     if "ttl" in new.model_fields_set:
-        return ends_at(now, new.ttl)
+        return intents.ends_at(now, new.ttl)
     default = core.settings.snapshot_ttl
     return now + timedelta(seconds=parse_duration(default)) if default else None
 
@@ -304,21 +296,13 @@ async def _check_room(tx: Tx, core: Core, owner: User, count: int) -> None:
 
 def _created(actor: Actor, made: Workspace, source: Workspace) -> NewEvent:
     ttl_s = made.lifetime.ttl_s
-    return NewEvent(
-        kind=EventKind.WORKSPACE_CREATED,
-        actor=actor.id,
-        subject=made.id,
-        owner=made.owner,
-        detail={
-            "name": made.name,
-            "template": made.template,
-            "template_version": made.template_version,
-            "kind": made.kind,
-            "isolation": made.spec.isolation,
-            "forked_from": source.id,
-            "snapshot": made.spec.snapshot,
-            "ttl": None if ttl_s is None else format_duration(ttl_s),
-        },
-        address=actor.address,
-        request_id=actor.request_id,
-    )
+    detail: dict[str, object] = {
+        "template": made.template,
+        "template_version": made.template_version,
+        "kind": made.kind,
+        "isolation": made.spec.isolation,
+        "forked_from": source.id,
+        "snapshot": made.spec.snapshot,
+        "ttl": None if ttl_s is None else format_duration(ttl_s),
+    }
+    return intents.event(EventKind.WORKSPACE_CREATED, actor, made, detail)

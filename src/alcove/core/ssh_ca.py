@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from alcove.core import access, identity
 from alcove.core.app import Core
-from alcove.core.ssh_keys import fingerprint, load_public, read_public
+from alcove.core.ssh_keys import blob_of, fingerprint, load_public, read_public
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Unauthenticated
 from alcove.model.event import EventKind
@@ -100,7 +100,7 @@ async def issue(
     made = _sign(core, actor, text, only)
     detail: dict[str, object] = {
         "serial": str(made.serial),
-        "fingerprint": fingerprint(blob_of(text.encode())),
+        "fingerprint": fingerprint(blob_of(text)),
         "expires_at": made.expires_at.isoformat(),
     }
     if only is not None:
@@ -221,11 +221,6 @@ def _holder(found: SSHCertificate) -> Holder:
         workspace=None if workspace == "-" else WorkspaceId(workspace),
         public_key=found.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),  # pyright: ignore[reportArgumentType]
     )
-
-
-def blob_of(public_key: bytes) -> bytes:
-    """What goes over the wire of a key as OpenSSH writes it."""
-    return base64.b64decode(public_key.split()[1])
 
 
 def _refused(why: str) -> Unauthenticated:

@@ -49,7 +49,7 @@ async def add(core: "Core", actor: Actor, *, name: str, public_key: str) -> SshK
         user=actor.id,
         name=name,
         public_key=text,
-        fingerprint=fingerprint(_blob(text)),
+        fingerprint=fingerprint(blob_of(text)),
         created_at=core.clock(),
         last_used_at=None,
     )
@@ -122,8 +122,9 @@ def fingerprint(blob: bytes) -> str:
     return f"SHA256:{digest}"
 
 
-def _blob(text: str) -> bytes:
-    return base64.b64decode(text.split()[1])
+def blob_of(public_key: str | bytes) -> bytes:
+    """What goes over the wire of a key as OpenSSH writes it."""
+    return base64.b64decode(public_key.split()[1])
 
 
 def _check_strength(key: SSHPublicKeyTypes) -> None:

@@ -2,7 +2,7 @@
 
 from alcove.core import identity, ssh_ca
 from alcove.core.app import Core
-from alcove.core.ssh_keys import fingerprint
+from alcove.core.ssh_keys import blob_of, fingerprint
 from alcove.model.access import Actor, Role
 from alcove.model.errors import Unauthenticated
 from alcove.model.identity import CredentialKind
@@ -34,7 +34,7 @@ async def _by_certificate(core: Core, data: bytes, address: str) -> Proof:
         actor=actor,
         method="certificate",
         public_key=holder.public_key,
-        fingerprint=fingerprint(ssh_ca.blob_of(holder.public_key)),
+        fingerprint=fingerprint(blob_of(holder.public_key)),
         workspace=holder.workspace,
     )
 

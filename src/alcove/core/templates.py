@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from alcove.core import access
+from alcove.core import access, identity
 from alcove.core.app import Core
 from alcove.core.bus import TIMERS
 from alcove.core.deciding import decided
@@ -274,14 +274,8 @@ async def _pinned(core: Core, recipe: Recipe) -> Recipe:
 
 
 def _event(kind: EventKind, actor: Actor, name: str, detail: Mapping[str, object]) -> NewEvent:
-    return NewEvent(
-        kind=kind,
-        actor=actor.id,
-        subject=f"template:{name}"[:64],
-        detail={"template": name, **detail},
-        address=actor.address,
-        request_id=actor.request_id,
-    )
+    said = {"template": name, **detail}
+    return identity.event(actor, kind, subject=f"template:{name}"[:64], owner=None, detail=said)
 
 
 def _no_template(name: str) -> NotFound:

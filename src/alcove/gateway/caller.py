@@ -14,10 +14,11 @@ from asyncssh.constants import DISC_BY_APPLICATION
 
 from alcove.core import access
 from alcove.core.app import Core
+from alcove.core.intents import event as told_of
 from alcove.gateway.bringing import Say, nobody, running
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError
-from alcove.model.event import EventKind, NewEvent
+from alcove.model.event import EventKind
 from alcove.model.workspace import Workspace
 
 TOLD_MAX: Final = 512
@@ -88,23 +89,9 @@ class Caller:
     async def tell(self, event: EventKind, kind: str, detail: dict[str, object]) -> None:
         """An event about the workspace, from this connection."""
         said = {name: _short(value) for name, value in detail.items()}
-        await self.core.journal.record(
-            NewEvent(
-                event,
-                actor=self.actor.id,
-                subject=self.workspace.id,
-                owner=self.workspace.owner,
-                detail={
-                    "kind": kind,
-                    "name": self.workspace.name,
-                    "session": self.session,
-                    **said,
-                },
-                address=self.actor.address,
-                request_id=self.actor.request_id,
-                at=self.core.clock(),
-            )
-        )
+        said = {"kind": kind, "session": self.session, **said}
+        told = told_of(event, self.actor, self.workspace, said, at=self.core.clock())
+        await self.core.journal.record(told)
 
 
 def end(caller: Caller, why: str) -> None:

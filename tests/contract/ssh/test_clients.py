@@ -9,7 +9,8 @@ import pytest
 
 from tests.contract.ssh.clients import programs
 from tests.contract.ssh.stage import Stage
-from tests.contract.ssh.test_openssh_forwarding import free_port, reverser
+from tests.contract.ssh.test_openssh_forwarding import reverser
+from tests.ports import free_port
 
 PROGRAM = Path(__file__).parent / "programs/paramiko_client.py"
 

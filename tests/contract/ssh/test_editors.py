@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from tests.contract.ssh.stage import Stage
-from tests.contract.ssh.test_openssh_forwarding import free_port
+from tests.ports import free_port
 
 SERVER = """
 import base64, hashlib, os, socket, sys

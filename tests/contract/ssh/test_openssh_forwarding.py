@@ -10,6 +10,7 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from tests.contract.ssh.stage import Stage
+from tests.ports import free_port
 
 SERVER = """
 import os, socket
@@ -42,12 +43,6 @@ async def eventually(check: Callable[[], bool]) -> None:
     with anyio.fail_after(20):
         while not check():  # noqa: ASYNC110
             await anyio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def exchange(port: int, sent: bytes) -> bytes:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.ports import free_port
+
 USER: Final = "puller"
 PASSWORD: Final = "let-me-in"
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -139,7 +141,7 @@ class Registry:
 
     def __init__(self, directory: Path, *, tls: bool = True, password: bool = True) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self.tls = tls
         self.ca = directory / "ca.pem"
@@ -209,11 +211,6 @@ openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -days 2 -extfile ext -out
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _await_port(port: int) -> None:
