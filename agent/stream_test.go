@@ -228,3 +228,23 @@ func TestAReaderThatStopsReadingDoesNotStopTheOthersForLong(t *testing.T) {
 		t.Fatalf("got %d bytes", len(result.stdout))
 	}
 }
+
+func TestATerminalBeginsWithTheModesOfItsClient(t *testing.T) {
+	w := start(t)
+	const interrupt, erase, quit, canonical, echo, utf8, newline, speed = 1, 3, 2, 51, 53, 42, 72, 129
+	modes := map[int]uint32{interrupt: 24, erase: 8, quit: 255, canonical: 0, echo: 0, utf8: 1, newline: 0, speed: 1}
+	s := w.upgrade("process=1", object{"cmd": "stty", "args": []string{"-a"}, "pty": object{"modes": modes}})
+	got := s.until(t, ended).stdout
+	for _, wanted := range []string{"intr = ^X;", "erase = ^H;", "quit = <undef>;", " -icanon ", " -echo ", " iutf8", " -onlcr ", " isig ", "speed 38400 baud"} {
+		if !strings.Contains(strings.ReplaceAll(got, "\n", " "), wanted) {
+			t.Errorf("no %q in %q", wanted, got)
+		}
+	}
+}
+
+func TestACodeThatNoModeHasIsRefused(t *testing.T) {
+	w := start(t)
+	if s := w.upgrade("process=1", object{"cmd": "true", "pty": object{"modes": object{"256": 1}}}); s.status != 400 {
+		t.Fatalf("got %d %s", s.status, s.body)
+	}
+}

@@ -54,6 +54,21 @@ async def test_a_terminal_has_the_size_and_type_of_the_clients(ssh: Reached) -> 
     assert shown == f"{tty} foot"
 
 
+async def test_a_terminal_behaves_as_the_clients_does(ssh: Reached) -> None:
+    ours = "stty erase ^H intr ^X quit undef -isig -echo -icanon -onlcr iutf8 ixany"
+    said = await run("script", "-qec", f"{ours}; {line(ssh, '-t', API, 'stty -a')}", "/dev/null")
+    shown = said.out.decode().split()
+    for mode in ("-isig", "-echo", "-icanon", "-onlcr", "iutf8", "ixany", "echoe", "opost"):
+        assert mode in shown, said.out
+    for character in ("erase = ^H;", "intr = ^X;", "quit = <undef>;", "eof = ^D;"):
+        assert character in " ".join(shown), said.out
+
+
+async def test_a_client_without_a_terminal_of_its_own_gets_an_ordinary_one(ssh: Reached) -> None:
+    said = await ssh.ssh("-tt", API, "stty -a")
+    assert {"isig", "icanon", "echo", "onlcr"} <= set(said.out.decode().split())
+
+
 async def test_a_resize_reaches_what_runs(ssh: Reached) -> None:
     # A terminal of our own between, whose size a second program changes.
     inner = "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"

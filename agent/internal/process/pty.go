@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -22,7 +23,7 @@ type winsize struct{ rows, cols, x, y uint16 }
 
 // openTerminal makes a terminal pair. It is opened with the user's rights, because devpts gives the slave to
 // whoever opened the master, and we keep no capability to give it away.
-func openTerminal(user identity.User, size Size) (master *os.File, slave int, err error) {
+func openTerminal(user identity.User, size Size, modes Modes) (master *os.File, slave int, err error) {
 	var fd int
 	err = user.Act(func() error {
 		fd, err = syscall.Open("/dev/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
@@ -38,9 +39,7 @@ func openTerminal(user identity.User, size Size) (master *os.File, slave int, er
 	if err != nil {
 		return nil, -1, err
 	}
-	if err = setSize(uintptr(fd), size); err == nil {
-		err = syscall.SetNonblock(fd, true)
-	}
+	err = errors.Join(setSize(uintptr(fd), size), setModes(uintptr(slave), modes), syscall.SetNonblock(fd, true))
 	if err != nil {
 		syscall.Close(fd)
 		syscall.Close(slave)
@@ -76,6 +75,18 @@ func setSize(fd uintptr, size Size) error {
 	size = size.orDefault()
 	ws := winsize{rows: size.Rows, cols: size.Cols}
 	return ioctl(fd, tiocswinsz, unsafe.Pointer(&ws))
+}
+
+func setModes(fd uintptr, modes Modes) error {
+	if len(modes) == 0 {
+		return nil
+	}
+	var now syscall.Termios
+	if err := ioctl(fd, syscall.TCGETS, unsafe.Pointer(&now)); err != nil {
+		return err
+	}
+	modes.apply(&now)
+	return ioctl(fd, syscall.TCSETS, unsafe.Pointer(&now))
 }
 
 func ioctl(fd, request uintptr, argument unsafe.Pointer) error {

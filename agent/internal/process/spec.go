@@ -34,6 +34,7 @@ type Spec struct {
 	User    string
 	Stdin   bool
 	PTY     *Size
+	Modes   Modes // of the terminal
 	Tag     string
 	Timeout time.Duration
 	// Service says that it runs whether somebody is there or not: it does not make the workspace one in use.

@@ -164,7 +164,7 @@ func Resolve(path string, user identity.User, base string) string {
 func wire(spec Spec, user identity.User) (*wiring, error) {
 	w := &wiring{child: [3]int{-1, -1, -1}}
 	if spec.PTY != nil {
-		master, slave, err := openTerminal(user, *spec.PTY)
+		master, slave, err := openTerminal(user, *spec.PTY, spec.Modes)
 		if err != nil {
 			return w, err
 		}

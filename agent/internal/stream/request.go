@@ -31,7 +31,7 @@ type request struct {
 	Env         map[string]string `json:"env"`
 	Cwd         string            `json:"cwd"`
 	User        string            `json:"user"`
-	PTY         *process.Size     `json:"pty"`
+	PTY         *terminal         `json:"pty"`
 	Stdin       stdin             `json:"stdin"`
 	TimeoutMS   int64             `json:"timeout_ms"`
 	OutputLimit int64             `json:"output_limit"`
@@ -39,6 +39,12 @@ type request struct {
 	PID         int               `json:"pid"`
 	Detach      bool              `json:"detach"`
 	View        *view             `json:"view"`
+}
+
+// terminal is its size, and how it behaves when it is new.
+type terminal struct {
+	process.Size
+	Modes process.Modes `json:"modes"`
 }
 
 // view asks to be a viewer of a terminal. pty is then the size of the viewer's own screen.
@@ -70,10 +76,14 @@ func (q *request) spec() (process.Spec, error) {
 	if q.TimeoutMS < 0 || q.TimeoutMS > timeoutMax.Milliseconds() {
 		return process.Spec{}, connect.Errorf(connect.InvalidArgument, "timeout_ms %d is not between 0 and %d", q.TimeoutMS, timeoutMax.Milliseconds())
 	}
-	return process.Spec{
-		Cmd: q.Cmd, Args: q.Args, Env: q.Env, Cwd: q.Cwd, User: q.User, PTY: q.PTY, Stdin: q.Stdin.open,
+	spec := process.Spec{
+		Cmd: q.Cmd, Args: q.Args, Env: q.Env, Cwd: q.Cwd, User: q.User, Stdin: q.Stdin.open,
 		Tag: q.Tag, Timeout: time.Duration(q.TimeoutMS) * time.Millisecond,
-	}, nil
+	}
+	if q.PTY != nil {
+		spec.PTY, spec.Modes = &q.PTY.Size, q.PTY.Modes
+	}
+	return spec, nil
 }
 
 // fromHeader reads X-Alcove-Process: base64 of the JSON.

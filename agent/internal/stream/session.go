@@ -104,7 +104,7 @@ func (s *session) look(q *request) {
 	reader, opening := s.process.Output.View(after)
 	s.reader, s.viewing, s.hello = reader, true, appendOpened(nil, s.process, opening)
 	if q.PTY != nil {
-		reader.SetViewSize(*q.PTY)
+		reader.SetViewSize(q.PTY.Size)
 		s.process.Fit()
 	}
 	if after == nil || opening.Offset != *after {

@@ -105,6 +105,8 @@ class Call:
     """Bytes of output after which the rest is dropped, the process going on."""
     terminal: tuple[int, int] | None = None
     """Columns and rows."""
+    modes: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Of the terminal: codes and values of RFC 4254, section 8."""
     tag: str | None = None
     detach: bool = False
     view: View | None = None
@@ -130,7 +132,8 @@ class Call:
         }
         said |= {name: value for name, value in optional.items() if value is not None}
         if self.terminal is not None:
-            said["pty"] = {"cols": self.terminal[0], "rows": self.terminal[1]}
+            cols, rows = self.terminal
+            said["pty"] = {"cols": cols, "rows": rows, "modes": dict(self.modes)}
         return said
 
 

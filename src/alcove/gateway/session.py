@@ -106,6 +106,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
         self._subsystem: str | None = None
         self._terminal: tuple[int, int] | None = None
         self._term = ""
+        self._modes: Mapping[int, int] = {}
         self._ended: Exit | None = None
 
     # What asyncssh calls; none of it waits.
@@ -124,6 +125,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
     ) -> bool:
         self._term = term_type if _TERM.fullmatch(term_type) else "xterm"
         self._terminal = _size(term_size[0], term_size[1])
+        self._modes = term_modes
         return True
 
     def shell_requested(self) -> bool:
@@ -187,7 +189,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         caller = self._caller
         if self._subsystem is not None:
             async with files.sftp(caller, self._say) as live:
-                yield live
+                with caller.channel("sftp"):
+                    yield live
             return
         kind = "shell" if self._line is None else "exec"
         workspace = await caller.enter(
@@ -200,7 +203,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         call = self._call()
         async with execs.process(caller.core, caller.actor, workspace.id, call) as live:
             try:
-                yield live
+                with caller.channel(kind):
+                    yield live
             finally:
                 if call.tag is not None and self._ended is None:
                     await self._hang_up(Reach.of(workspace), call.tag)
@@ -232,6 +236,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
             env=self._environment(),
             stdin=True,
             terminal=self._terminal,
+            modes=self._modes,
             kind=SessionKind.SSH,
             shown=shown,
             tag=tag,
