@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from alcove.model.errors import FieldError, Invalid
 from alcove.model.recording import RecordingPolicy
+from alcove.model.exec_output import END_MAX
 from alcove.model.units import parse_duration
 from alcove.model.workspace import Isolation
 
@@ -87,6 +88,11 @@ class Settings:
     https_proxy: str = ""
     no_proxy: str = ""
     debian_mirror: str = ""
+    exec_output_bytes: int = 4096
+    """Of each end of what a command without a terminal writes to stdout and to stderr; 0: none.
+    `recording` off is none, too."""
+    exec_outputs_mib_max: int = 1024
+    """Of all of them; the oldest go first."""
     pip_index_url: str = ""
     npm_registry: str = ""
     goproxy: str = ""
@@ -234,6 +240,9 @@ def _meanings(settings: Settings) -> list[FieldError]:
             if text := getattr(settings, name):
                 parse_duration(text)
         except ValueError as error:
+    if settings.exec_output_bytes > END_MAX:
+        said = f"{settings.exec_output_bytes} is more than {END_MAX}"
+        faults.append(FieldError("exec_output_bytes", said))
             faults.append(FieldError(name, str(error)))
     return faults
 

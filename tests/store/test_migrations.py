@@ -9,16 +9,31 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from alcove.model.access import Role
+from alcove.model.exec_output import NOTHING, ExecOutput, ExecOutputId, Kept
 from alcove.model.identity import User
 from alcove.model.pool import KEEPER
 from alcove.model.workspace import Desired, StartedFrom, UserId, WorkspaceId
-from alcove.store import users, workspaces
+from alcove.store import exec_outputs, users, workspaces
 from alcove.store.db import Database, Tx
 from alcove.store.migrate import downgrade, migrate
 from alcove.store.schema import metadata
 from alcove.store.workspaces import WorkspaceFilters
 from tests.conftest import T0
 from tests.model.test_lifecycle import WORKSPACE
+
+OUTPUT = ExecOutput(
+    id=ExecOutputId("out-1"),
+    workspace=WorkspaceId("ws-1"),
+    owner=UserId("u1"),
+    actor=UserId("u1"),
+    command="printf '…'",
+    exit_code=0,
+    duration_ms=1.25,
+    stdout=Kept(b"\x00\xff\x1b[31m", 6_000_000_000),
+    stderr=NOTHING,
+    at=T0,
+    expires_at=None,
+)
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -90,3 +105,18 @@ async def _fill(tx: Tx, rows: int) -> None:
         await workspaces.add(tx, made)
     member = replace(WORKSPACE, id=WorkspaceId("ws-member"), owner=KEEPER, pool="t@1/container")
     await workspaces.add(tx, member)
+
+
+async def test_the_output_of_commands_goes_down_and_the_rest_stays(db: Database) -> None:
+    async with db.transaction() as tx:
+        await _fill(tx, 3)
+        await exec_outputs.add(tx, [(OUTPUT, "text")])
+    async with db.read() as tx:
+        assert await exec_outputs.get(tx, OUTPUT.id) == OUTPUT
+    await downgrade(db, revision="0003")
+    async with db.transaction() as tx:
+        assert "exec_outputs" not in await tx.run_sync(lambda c: inspect(c).get_table_names())
+    await migrate(db)
+    async with db.read() as tx:
+        assert await exec_outputs.get(tx, OUTPUT.id) is None
+        assert len(await workspaces.find(tx, WorkspaceFilters(), after=None, limit=9)) == 3

@@ -1,7 +1,8 @@
 """Running processes in a workspace, for the API, and telling of them.
 
 An exec writes no event before it runs: `exec.finished` is recorded when its answer is on its way
-(see `core/journal.py` for what that promises), with the command, the exit code and the duration.
+(see `core/journal.py` for what that promises), with the command, the exit code and the duration;
+the ends of its output go with it into a table of their own (`core/exec_outputs.py`).
 One that still runs after `LONG_S` is told of by `exec.started` too, so that the log shows what is
 under way and what a killed server left without an end.
 """
@@ -15,14 +16,17 @@ from typing import Final
 
 import anyio
 
+from alcove.core import exec_outputs
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
+from alcove.core.exec_outputs import Keeping, Ran
 from alcove.core.intents import event
 from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Unavailable
 from alcove.model.event import EventKind, NewEvent
+from alcove.model.exec_output import ExecOutput
 from alcove.model.workspace import Workspace
 
 OUTPUT_MAX: Final = 8 * 1024 * 1024
@@ -160,6 +164,7 @@ class _Telling:
         self._core, self._actor, self._workspace, self._call = core, actor, workspace, call
         self._started = time.monotonic()
         self._exit: Exit | None = None
+        self._kept = exec_outputs.keeping(core) if call.terminal is None else None
         core.journal.used(workspace.id, core.clock())
         self._running = core.running.add(
             workspace.id, told_after_s=LONG_S, event=self._event(EventKind.EXEC_STARTED, {})
@@ -175,6 +180,12 @@ class _Telling:
     def see(self, kind: Frame, payload: bytes) -> None:
         if kind is Frame.EXIT:
             self._exit = read_exit(payload)
+        elif self._kept is None:
+            return
+        elif kind is Frame.STDOUT:
+            self._kept.stdout.add(payload)
+        elif kind is Frame.STDERR:
+            self._kept.stderr.add(payload)
 
     async def end(self) -> None:
         self._core.running.remove(self._running)
@@ -184,6 +195,7 @@ class _Telling:
             # Nobody waits for it: that it began is all that will be told.
             kind = EventKind.EXEC_STARTED
             detail |= {"detached": True, "tag": self._call.tag}
+            self._kept = None
         elif self._exit is None:
             took = (time.monotonic() - self._started) * 1000
             detail |= {"ended": "the caller went away", "duration_ms": round(took, 1)}
@@ -194,9 +206,19 @@ class _Telling:
             }
             if self._exit.signal:
                 detail["signal"] = self._exit.signal
+        output = None if self._kept is None else self._output(self._kept)
+        detail |= exec_outputs.detail_of(output)
         with anyio.CancelScope(shield=True):
-            await self._core.journal.record(self._event(kind, detail))
+            await self._core.journal.record(self._event(kind, detail), output)
         self._core.journal.used(self._workspace.id, self._core.clock())
+
+    def _output(self, kept: Keeping) -> ExecOutput | None:
+        code, took_ms = None, (time.monotonic() - self._started) * 1000
+        if self._exit is not None:
+            code, took_ms = self._exit.exit_code, self._exit.duration_ms
+        command = told(self._call.shown or self._call.command)
+        ran = Ran(command, code, took_ms, self._core.clock())
+        return exec_outputs.made(self._core, self._actor, self._workspace, ran, kept)
 
     def _event(self, kind: EventKind, detail: dict[str, object]) -> NewEvent:
         asked: dict[str, object] = {

@@ -1,23 +1,28 @@
 """Events, last uses and finished claims that are written a moment after the answer is sent.
 
 For what is frequent and changes nothing else (an exec, a file read): its event must not cost the
-caller a transaction. The queue is bounded; when it is full, `record` waits, so that nothing is
-dropped. An orderly stop writes all of it; a `kill -9` may lose what was recorded in the last
-fraction of a second (`FLUSH_S`). Changes of state never go this way.
+caller a transaction. What a command wrote goes with its event, in one transaction. The queue is
+bounded, in number and in bytes; when it is full, `record` waits, so that nothing is dropped. An
+orderly stop writes all of it; a `kill -9` may lose what was recorded in the last fraction of a
+second (`FLUSH_S`). Changes of state never go this way.
 """
 
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from anyio import lowlevel
 
+from alcove.core.exec_outputs import text_of
 from alcove.model.errors import Unavailable
 from alcove.model.event import NewEvent
+from alcove.model.exec_output import ExecOutput
 from alcove.model.workspace import WorkspaceId
-from alcove.store import events, pools, workspaces
+from alcove.store import events, exec_outputs, pools, workspaces
 from alcove.store.pools import Given
 
 if TYPE_CHECKING:
@@ -26,7 +31,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WAITING_MAX: Final = 10_000
+WAITING_BYTES_MAX: Final = 64 << 20
+"""Of output that waits with its events."""
 BATCH_MAX: Final = 200
+BATCH_BYTES: Final = 2 << 20
+LONG_BYTES: Final = 4096
 FLUSH_S: Final = 0.2
 RETRY_S: Final = 1.0
 CLOSE_S: Final = 10.0
@@ -34,11 +43,25 @@ TOUCH_S: Final = 30.0
 """A workspace's last use is written at most this often."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    event: NewEvent
+    output: ExecOutput | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of output."""
+        if self.output is None:
+            return 0
+        return len(self.output.stdout.kept) + len(self.output.stderr.kept)
+
+
 class Journal:
     """One per process."""
 
     def __init__(self) -> None:
-        self._waiting: list[NewEvent] = []
+        self._waiting: list[_Entry] = []
+        self._bytes = 0
         self._used: dict[WorkspaceId, datetime] = {}
         self._given: dict[WorkspaceId, Given] = {}
         self._written: dict[WorkspaceId, datetime] = {}
@@ -51,12 +74,16 @@ class Journal:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    async def record(self, event: NewEvent) -> None:
-        """Have it written soon. Waits while the queue is full."""
-        while len(self._waiting) >= WAITING_MAX:
-            self._room = anyio.Event()
+    async def record(self, event: NewEvent, output: ExecOutput | None = None) -> None:
+        """Have it written soon, with what the command that it tells of wrote. Waits while the
+        queue is full."""
+        while len(self._waiting) >= WAITING_MAX or self._bytes >= WAITING_BYTES_MAX:
+            if self._room.is_set():
+                self._room = anyio.Event()
             await self._room.wait()
-        self._waiting.append(event)
+        entry = _Entry(event, output)
+        self._waiting.append(entry)
+        self._bytes += entry.size
         self._work.set()
 
     def used(self, workspace: WorkspaceId, at: datetime) -> None:
@@ -92,11 +119,23 @@ class Journal:
         async with self._turn:
             self._work = anyio.Event()
             while self._waiting or self._used or self._given:
-                batch = self._waiting[:BATCH_MAX]
+                batch = self._batch()
                 await self._write(core, batch)
                 del self._waiting[: len(batch)]
+                self._bytes -= sum(entry.size for entry in batch)
                 core.metrics.journal_waiting.set(len(self._waiting))
                 self._room.set()
+
+    def _batch(self) -> Sequence[_Entry]:
+        """The first that wait; few where their output is much."""
+        batch: list[_Entry] = []
+        size = 0
+        for entry in self._waiting[:BATCH_MAX]:
+            batch.append(entry)
+            size += entry.size
+            if size >= BATCH_BYTES:
+                break
+        return batch
 
     async def _flush_patiently(self, core: "Core", attempts: float = math.inf) -> None:
         while attempts > 0:
@@ -109,15 +148,18 @@ class Journal:
             else:
                 return
 
-    async def _write(self, core: "Core", batch: Sequence[NewEvent]) -> None:
+    async def _write(self, core: "Core", batch: Sequence[_Entry]) -> None:
         used, given, now = dict(self._used), dict(self._given), core.clock()
+        outputs = await _with_texts(batch)
         async with core.db.transaction() as tx:
             if given:
                 await pools.confirm(tx, given.values())
             if used:
                 await workspaces.touch(tx, used)
+            if outputs:
+                await exec_outputs.add(tx, outputs)
             if batch:
-                await events.append(tx, now, *batch)
+                await events.append(tx, now, *(entry.event for entry in batch))
         for id in given:
             self._given.pop(id, None)
         for id, at in used.items():
@@ -126,3 +168,14 @@ class Journal:
         if len(self._written) > WAITING_MAX:
             self._written.clear()
         self._written |= used
+
+
+async def _with_texts(batch: Sequence[_Entry]) -> Sequence[tuple[ExecOutput, str]]:
+    """Letting others have the thread meanwhile, where there is much to read."""
+    found: list[tuple[ExecOutput, str]] = []
+    for entry in batch:
+        if entry.output is not None:
+            found.append((entry.output, text_of(entry.output)))
+        if entry.size >= LONG_BYTES:
+            await lowlevel.checkpoint()
+    return found

@@ -33,6 +33,7 @@ class Metrics:
     recordings: Counter = field(init=False)
     recordings_failed: Counter = field(init=False)
     recordings_used: Gauge = field(init=False)
+    exec_outputs_used: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         made = {
@@ -98,6 +99,11 @@ class Metrics:
             "recordings_used": Gauge(
                 "alcove_recordings_bytes",
                 "Size of all recordings in this server's directory.",
+                registry=self.registry,
+            ),
+            "exec_outputs_used": Gauge(
+                "alcove_exec_outputs_bytes",
+                "Size of the output that is kept of commands without a terminal.",
                 registry=self.registry,
             ),
         }

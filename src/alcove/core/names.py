@@ -1,9 +1,11 @@
 """Ids, and names for workspaces whose owner gave none."""
 
+import base64
 import secrets
 from collections.abc import Callable
 from typing import Final
 
+from alcove.model.exec_output import ExecOutputId
 from alcove.model.recording import RecordingId
 from alcove.model.workspace import SnapshotId, WorkspaceId
 
@@ -41,6 +43,11 @@ def new_snapshot_id(pick: Pick = secrets.randbelow) -> SnapshotId:
 
 def new_recording_id(pick: Pick = secrets.randbelow) -> RecordingId:
     return RecordingId("rec-" + _text(16, pick))
+
+
+def new_exec_output_id() -> ExecOutputId:
+    """Made for each command: one draw, not one for each character."""
+    return ExecOutputId("out-" + base64.b32encode(secrets.token_bytes(10)).decode().lower())
 
 
 def made_up_name(pick: Pick = secrets.randbelow) -> str:

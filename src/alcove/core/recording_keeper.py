@@ -17,6 +17,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
+from alcove.core import exec_outputs
 from alcove.core.app import Core
 from alcove.core.recording_file import digest_of, unwritten, whole_lines
 from alcove.core.recording_proof import chunks_of
@@ -56,6 +57,7 @@ async def run(core: Core) -> None:
 async def tick(core: Core) -> None:
     """One look at all. Raises Unavailable, and OSError for a directory that cannot be read."""
     await _expire(core)
+    await exec_outputs.tidy(core)
     if not await to_thread.run_sync(directory_of(core).is_dir):
         return
     server = await server_name(core)

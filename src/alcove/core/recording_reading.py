@@ -30,6 +30,7 @@ from alcove.model.errors import (
     Unavailable,
 )
 from alcove.model.event import EventKind
+from alcove.model.exec_output import ExecOutput
 from alcove.model.recording import Recording, RecordingState, SessionKind
 from alcove.model.workspace import UserId, WorkspaceId
 from alcove.store import events, recordings, users
@@ -82,7 +83,7 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
     and still be followed by another."""
     if not allows(actor, READ, owner=actor.id, workspace=actor.workspace):
         return Page((), None)
-    filters = await _filters(core, actor, wanted)
+    filters = await filters_for(core, actor, wanted)
     if filters is None:
         return Page((), None)
     after = read_position(page.cursor)
@@ -97,7 +98,9 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
     return Page([_sized(core, one) for one in found], cursor)
 
 
-async def workspace_names(core: Core, found: Sequence[Recording]) -> Mapping[str, str]:
+async def workspace_names(
+    core: Core, found: Sequence[Recording] | Sequence[ExecOutput]
+) -> Mapping[str, str]:
     """By id; of workspaces that are known no more there is none."""
     async with core.db.read() as tx:
         return await recordings.workspace_names(tx, {one.workspace for one in found})
@@ -222,6 +225,14 @@ def _range(size: int, start: int | None, end: int | None) -> tuple[int, int]:
     return first, size if end is None else min(end, size)
 
 
+def checked_text(text: str) -> str:
+    """What a search compares with. Raises Invalid for what nobody sees."""
+    if len(text) > QUERY_MAX or not text.isprintable():
+        said = f"use at most {QUERY_MAX} characters that can be seen"
+        raise Invalid(f"q: {said}", [FieldError("q", said)])
+    return text.casefold()
+
+
 async def _search(
     core: Core,
     actor: Actor,
@@ -230,14 +241,12 @@ async def _search(
     text: str,
     after: Position | None,
 ) -> Page[Recording]:
-    if len(text) > QUERY_MAX or not text.isprintable():
-        said = f"use at most {QUERY_MAX} characters that can be seen"
-        raise Invalid(f"q: {said}", [FieldError("q", said)])
+    words = checked_text(text)
     async with core.db.read() as tx:
         searched = await recordings.search(
             tx,
             filters,
-            text.casefold(),
+            words,
             after=after,
             limit=page.limit,
             window=SEARCH_WINDOW,
@@ -252,8 +261,8 @@ async def _search(
     return Page([_sized(core, one) for one in searched.found], cursor)
 
 
-async def _filters(core: Core, actor: Actor, wanted: Wanted) -> RecordingFilters | None:
-    """None when nothing can match."""
+async def filters_for(core: Core, actor: Actor, wanted: Wanted) -> RecordingFilters | None:
+    """What the actor may see of what is wanted; None when nothing can match."""
     everyone = allows(actor, READ, workspace=actor.workspace)
     filters = RecordingFilters(
         owner=None if everyone else actor.id,
