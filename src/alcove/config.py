@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from alcove.model.app import Level
 from alcove.model.errors import FieldError, Invalid
-from alcove.model.recording import RecordingPolicy
 from alcove.model.exec_output import END_MAX
+from alcove.model.recording import RecordingPolicy
 from alcove.model.units import parse_duration
 from alcove.model.workspace import Isolation
 
@@ -60,6 +61,12 @@ class Settings:
     sign_in_rate_per_minute: int = 10
     body_max_mib: int = 4096
     """For uploads; JSON bodies are limited to 1 MiB."""
+    share_level_max: str = "public"
+    """The widest level at which ports are shared: private, team or public; a template may only be
+    stricter. What was shared wider before is narrowed at once."""
+    link_ttl_max: str = "30d"
+    """The longest life of a signed link to a port; empty: there are none, and those that were
+    made open nothing any more."""
     apps_domain: str = ""
     """Below it each port has a host name: `8000--api--ada.<apps_domain>`. Needs a wildcard in DNS
     and in the certificate, and is best a domain of its own. Empty: `apps.localhost` where the
@@ -81,6 +88,11 @@ class Settings:
     """Of one recording."""
     recordings_mib_max: int = 20 * 1024
     """Of all of a server's; a full one is like a full disk."""
+    exec_output_bytes: int = 4096
+    """Of each end of what a command without a terminal writes to stdout and to stderr; 0: none.
+    `recording` off is none, too."""
+    exec_outputs_mib_max: int = 1024
+    """Of all of them; the oldest go first."""
     trusted_networks: tuple[str, ...] = ()
     """Networks that workspaces in mode `open` may reach although they are not public."""
     ca_bundle: str = ""
@@ -88,11 +100,6 @@ class Settings:
     https_proxy: str = ""
     no_proxy: str = ""
     debian_mirror: str = ""
-    exec_output_bytes: int = 4096
-    """Of each end of what a command without a terminal writes to stdout and to stderr; 0: none.
-    `recording` off is none, too."""
-    exec_outputs_mib_max: int = 1024
-    """Of all of them; the oldest go first."""
     pip_index_url: str = ""
     npm_registry: str = ""
     goproxy: str = ""
@@ -227,22 +234,25 @@ def _meanings(settings: Settings) -> list[FieldError]:
     if settings.isolation_min not in [one.value for one in Isolation]:
         said = f"{settings.isolation_min!r} is not one of {', '.join(Isolation)}"
         faults.append(FieldError("isolation_min", said))
+    if settings.share_level_max not in [one.value for one in Level]:
+        said = f"{settings.share_level_max!r} is not one of {', '.join(Level)}"
+        faults.append(FieldError("share_level_max", said))
     if settings.recording not in [one.value for one in RecordingPolicy]:
         said = f"{settings.recording!r} is not one of {', '.join(RecordingPolicy)}"
         faults.append(FieldError("recording", said))
+    if settings.exec_output_bytes > END_MAX:
+        said = f"{settings.exec_output_bytes} is more than {END_MAX}"
+        faults.append(FieldError("exec_output_bytes", said))
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         said = "a certificate and its key belong together; set both tls_certificate and tls_key"
         faults.append(
             FieldError("tls_key" if settings.tls_certificate else "tls_certificate", said)
         )
-    for name in ("snapshot_ttl", "recording_ttl"):
+    for name in ("snapshot_ttl", "recording_ttl", "link_ttl_max"):
         try:
             if text := getattr(settings, name):
                 parse_duration(text)
         except ValueError as error:
-    if settings.exec_output_bytes > END_MAX:
-        said = f"{settings.exec_output_bytes} is more than {END_MAX}"
-        faults.append(FieldError("exec_output_bytes", said))
             faults.append(FieldError(name, str(error)))
     return faults
 

@@ -8,6 +8,7 @@ from alcove.recipes.native import read
 from alcove.recipes.render import RenderRequest, render
 
 HEAD = "name: x\nimage: {debian: bookworm}\napps:\n"
+BOUNDED = "name: x\ndescription: y\nimage: {debian: bookworm}\nceilings: {share: "
 
 
 def problems(apps: str) -> list[str]:
@@ -109,3 +110,21 @@ def test_packages_of_npm_and_pip_are_part_of_the_image() -> None:
 )
 def test_a_package_without_its_version_or_its_tool_is_refused(fields: str, said: str) -> None:
     assert any(said in problem for problem in image(fields)[1]), image(fields)[1]
+
+
+def test_a_template_bounds_how_widely_ports_are_shared() -> None:
+    recipe = read({"template.yaml": (BOUNDED + "team}\n").encode()}, "x").recipe
+    assert recipe is not None
+    assert render(recipe, RenderRequest(name="w")).spec.share_max is Level.TEAM
+
+
+def test_an_app_is_not_shared_wider_than_the_templates_own_bound() -> None:
+    text = BOUNDED + "team}\napps:\n  - {name: web, port: 80, share: public}\n"
+    [problem] = read({"template.yaml": text.encode()}, "x").problems
+    assert (problem.field, problem.message) == ("web.share", "public is over the ceiling team")
+
+
+def test_without_a_bound_of_its_own_the_operators_holds() -> None:
+    recipe = read({"template.yaml": HEAD.removesuffix("apps:\n").encode()}, "x").recipe
+    assert recipe is not None
+    assert recipe.ceilings.share is Level.PUBLIC

@@ -3,7 +3,7 @@
 from alcove.core import ports
 from alcove.core.app import Core
 from alcove.http.addresses import app_url
-from alcove.model.port import Share, level_of
+from alcove.model.port import Share
 from alcove.model.workspace import Phase, Workspace
 from alcove.wire.ports import Port
 
@@ -23,7 +23,7 @@ async def ports_of(core: Core, workspace: Workspace, *, owner: str) -> list[Port
                 address="" if there is None else there.address,
                 process=None if there is None else there.process,
                 listening=there is not None,
-                level=level_of(workspace, port, share),
+                level=ports.level_now(core, workspace, port, share),
                 expires_at=None if share is None else share.expires_at,
                 url=app_url(core.settings, workspace, port, owner=owner),
             )
@@ -37,7 +37,7 @@ def shown(core: Core, workspace: Workspace, port: int, share: Share | None, *, o
         port=port,
         address="",
         listening=False,
-        level=level_of(workspace, port, share),
+        level=ports.level_now(core, workspace, port, share),
         expires_at=None if share is None else share.expires_at,
         url=app_url(core.settings, workspace, port, owner=owner),
     )

@@ -19,7 +19,6 @@ from alcove.core.app import Core
 from alcove.model.access import Actor, Permission
 from alcove.model.app import App, AppHealth, AppStart, AppState, Level, by_port
 from alcove.model.errors import AlcoveError, Unavailable
-from alcove.model.port import level_of
 from alcove.model.workspace import Phase, Workspace
 
 PATIENCE_S: Final = 2.0
@@ -58,7 +57,7 @@ async def of(core: Core, workspace: Workspace) -> Sequence[Offered]:
             offered.append(Offered(app, AppHealth(AppState.HEALTHY), Level.PRIVATE, None))
             continue
         share = shared.get(app.port)
-        level = level_of(workspace, app.port, share)
+        level = ports.level_now(core, workspace, app.port, share)
         until = None if share is None else share.expires_at
         offered.append(Offered(app, seen.get(app.name, _UNKNOWN), level, until))
     return offered

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import anyio
 
+from alcove.config import Settings
 from alcove.core import access, identity
 from alcove.core.agent import CONNECT_TIMEOUT_S, Reach, refusal
 from alcove.core.app import Core
@@ -28,7 +29,17 @@ from alcove.model.errors import (
     Unavailable,
 )
 from alcove.model.event import EventKind, NewEvent
-from alcove.model.port import PORT_MAX, Level, Share, level_of, opens
+from alcove.model.port import (
+    LEVELS,
+    PORT_MAX,
+    Level,
+    Share,
+    level_of,
+    narrower,
+    opens,
+    said_of,
+)
+from alcove.model.units import format_duration, parse_duration
 from alcove.model.workspace import Desired, UserId, Workspace, WorkspaceId
 from alcove.store import events, users, workspaces
 from alcove.store import shares as store
@@ -37,6 +48,7 @@ LISTENING_MAX: Final = 256
 SHARES_MAX: Final = 64
 """Of one workspace."""
 LINK_MAX_S: Final = 30 * 24 * 3600
+"""Of all servers'; the operator's `link_ttl_max` may be less."""
 PREFIX_MAX: Final = 512
 REFUSED_MAX: Final = 64 * 1024
 ANONYMOUS: Final = "anonymous"
@@ -80,14 +92,43 @@ async def listening(core: Core, workspace: Workspace) -> Sequence[Listening]:
     return [found[port] for port in sorted(found)]
 
 
+def levels(core: Core, workspace: Workspace) -> Sequence[Level]:
+    """What `share` takes, from narrow to wide."""
+    most = narrower(workspace.spec.share_max, Level(core.settings.share_level_max))
+    return LEVELS[: LEVELS.index(most) + 1]
+
+
+def too_wide(core: Core, share_max: Level, wanted: Level) -> str | None:
+    """What is wrong with sharing so widely where the template allows `share_max`, if anything."""
+    operator = Level(core.settings.share_level_max)
+    most = narrower(share_max, operator)
+    if narrower(wanted, most) is wanted:
+        return None
+    whose = "this server" if most is operator else "the template"
+    return f"{wanted} is wider than {most}, the widest that {whose} allows"
+
+
+def level_now(core: Core, workspace: Workspace, port: int, held: Share | None) -> Level:
+    """Who may open the port. `held`: what its owner said, and what still holds."""
+    return level_of(workspace, port, held, operator=Level(core.settings.share_level_max))
+
+
+def link_life_max_s(settings: Settings) -> int:
+    """The longest life of a link; 0 where there are none."""
+    most = parse_duration(settings.link_ttl_max) if settings.link_ttl_max else 0
+    return min(most, LINK_MAX_S)
+
+
 async def share(
     core: Core, actor: Actor, ref: str, port: int, *, level: Level, ttl_s: int | None = None
 ) -> Share | None:
     """Let others open the port, instead of whom may now. None: it is private (again), and
-    nothing had to be kept for that."""
+    nothing had to be kept for that. Raises Invalid for a level over the bound."""
     workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     _check(port)
-    if level is Level.PRIVATE and level_of(workspace, port, None) is Level.PRIVATE:
+    if (fault := too_wide(core, workspace.spec.share_max, level)) is not None:
+        raise _invalid("level", fault)
+    if level is Level.PRIVATE and said_of(workspace, port, None) is Level.PRIVATE:
         await unshare(core, actor, workspace.id, port)
         return None
     now = core.clock()
@@ -115,7 +156,7 @@ async def unshare(core: Core, actor: Actor, ref: str, port: int) -> None:
     the template shares is kept as private."""
     workspace = await access.workspace(core, actor, ref, Permission.WORKSPACE_UPDATE)
     _check(port)
-    if level_of(workspace, port, None) is not Level.PRIVATE:
+    if said_of(workspace, port, None) is not Level.PRIVATE:
         await share(core, actor, workspace.id, port, level=Level.PRIVATE)
         return
     detail: dict[str, object] = {"name": workspace.name, "port": port}
@@ -138,7 +179,7 @@ async def may_open(core: Core, actor: Actor | None, workspace: Workspace, port: 
     async with core.db.read() as tx:
         found = await store.get(tx, workspace.id, port)
     held = found if found is not None and found.holds(core.clock()) else None
-    level = level_of(workspace, port, held)
+    level = level_now(core, workspace, port, held)
     return opens(actor, level, owner=workspace.owner, workspace=workspace.id)
 
 
@@ -230,8 +271,11 @@ async def sign(
     Raises Denied, and Invalid for a lifetime or prefix that cannot be."""
     access.checked(actor, workspace, workspace.id, Permission.WORKSPACE_UPDATE)
     _check(port)
-    if not 1 <= ttl_s <= LINK_MAX_S:
-        raise _invalid("ttl", f"must be between 1s and {LINK_MAX_S // 86400}d")
+    most = link_life_max_s(core.settings)
+    if not most:
+        raise _invalid("ttl", "this server makes no links to ports")
+    if not 1 <= ttl_s <= most:
+        raise _invalid("ttl", f"must be between 1s and {format_duration(most)}")
     if not path_prefix.startswith("/") or len(path_prefix) > PREFIX_MAX:
         raise _invalid("path", f"begins with / and has at most {PREFIX_MAX} characters")
     now = core.clock()
@@ -256,7 +300,7 @@ async def check(core: Core, token: str) -> tuple[Link, Workspace]:
     if said is None:
         raise gone
     id, port, expires, prefix, maker = said
-    if core.clock().timestamp() >= expires:
+    if core.clock().timestamp() >= expires or not link_life_max_s(core.settings):
         raise gone
     async with core.db.read() as tx:
         workspace = await workspaces.get(tx, WorkspaceId(id))

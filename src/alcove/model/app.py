@@ -21,6 +21,15 @@ class Level(StrEnum):
     """Everybody who knows the address."""
 
 
+LEVELS: Final = (Level.PRIVATE, Level.TEAM, Level.PUBLIC)
+"""From narrow to wide."""
+assert frozenset(LEVELS) == frozenset(Level)
+
+
+def narrower(one: Level, other: Level) -> Level:
+    return min(one, other, key=LEVELS.index)
+
+
 class OpenIn(StrEnum):
     """Where a click on the app leads to."""
 

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Final
 
 from alcove.model.access import OWN, Actor, Permission, allows
+from alcove.model.app import LEVELS as LEVELS
 from alcove.model.app import Level as Level
 from alcove.model.app import by_name, by_port
+from alcove.model.app import narrower as narrower
 from alcove.model.workspace import UserId, Workspace, WorkspaceId
 
 PORT_MAX: Final = 65535
@@ -67,9 +69,17 @@ def opens(actor: Actor | None, level: Level, *, owner: UserId, workspace: Worksp
     return (actor.scopes is None or enter in actor.scopes) and enter in OWN[actor.role]
 
 
-def level_of(workspace: Workspace, port: int, share: Share | None) -> Level:
-    """Who may open the port. `share` is what its owner said and what still holds; without it the
-    template's app on this port says, and a port of no app is private."""
+def level_of(workspace: Workspace, port: int, share: Share | None, *, operator: Level) -> Level:
+    """Who may open the port: as was said, and never wider than its template and the operator
+    allow now, whenever it was said.
+    `share` is what its owner said and what still holds."""
+    most = narrower(workspace.spec.share_max, operator)
+    return narrower(said_of(workspace, port, share), most)
+
+
+def said_of(workspace: Workspace, port: int, share: Share | None) -> Level:
+    """What the owner said; without that the template's app on this port, and a port of no app
+    is private."""
     if share is not None:
         return share.level
     app = by_port(workspace.spec.apps, port)

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from alcove.model.app import App
+from alcove.model.app import App, Level
 from alcove.model.image import Image
 from alcove.model.pool import NO_POOL, PoolSettings
 from alcove.model.workspace import (
@@ -74,6 +74,8 @@ class Ceilings:
     ttl_s: int | None
     networks: tuple[NetworkMode, ...] = tuple(NetworkMode)
     """The modes one may ask for. A template that names none allows its own and narrower ones."""
+    share: Level = Level.PUBLIC
+    """The widest level at which ports may be shared."""
 
 
 @dataclass(frozen=True, slots=True)

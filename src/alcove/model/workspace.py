@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NewType
 
-from alcove.model.app import App
+from alcove.model.app import App, Level
 from alcove.model.image import Image
 
 WorkspaceId = NewType("WorkspaceId", str)
@@ -161,6 +161,8 @@ class Spec:
     """What a first start begins from instead of the bare image: files, and where the snapshot
     has them, processes and memory. Later starts do not look at it."""
     apps: tuple[App, ...] = ()
+    share_max: Level = Level.PUBLIC
+    """The widest level at which its template lets ports be shared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from alcove.model.app import App, AppStart, HealthCheck, Level, OpenIn
+from alcove.model.app import App, AppStart, HealthCheck, Level, OpenIn, narrower
 from alcove.recipes import environment
 from alcove.recipes.problem import Report
 from alcove.recipes.shape import Part
@@ -12,8 +12,9 @@ LISTENS = ("command", "port", "health", "start", "subdomain", "share", "env")
 """Fields that a link to somewhere else cannot have."""
 
 
-def read_apps(parts: Sequence[Part], report: Report) -> tuple[App, ...]:
-    """All of them, in the order of pages: by `order`, then as they stand."""
+def read_apps(parts: Sequence[Part], most: Level, report: Report) -> tuple[App, ...]:
+    """All of them, in the order of pages: by `order`, then as they stand. `most`: the widest
+    level that the template's ceilings allow."""
     found: dict[str, App] = {}
     ports: dict[int, str] = {}
     for part in parts:
@@ -25,6 +26,10 @@ def read_apps(parts: Sequence[Part], report: Report) -> tuple[App, ...]:
             report.error(part.line("port"), f"{name}.port", said)
         ports.setdefault(port or 0, name)
         _check(name, part, report)
+        level = Level(part.get("share", Level.PRIVATE))
+        if narrower(level, most) is not level:
+            said = f"{level} is over the ceiling {most}"
+            report.error(part.line("share"), f"{name}.share", said)
         health = part.get("health", Part({}, part.node.at("health")))
         interval = health.get("interval", HealthCheck().interval_s)
         if interval > INTERVAL_MAX_S:
@@ -45,7 +50,7 @@ def read_apps(parts: Sequence[Part], report: Report) -> tuple[App, ...]:
                 threshold=health.get("threshold", HealthCheck().threshold),
             ),
             subdomain=part.get("subdomain", True),
-            share=Level(part.get("share", Level.PRIVATE)),
+            share=level,
             open_in=OpenIn(part.get("open_in", OpenIn.TAB)),
             order=part.get("order", 0),
             hidden=part.get("hidden", False),

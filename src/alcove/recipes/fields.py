@@ -150,6 +150,7 @@ CEILINGS: Final = _table(
         ListOf(_enum(NetworkMode), 3),
         "The network modes one may ask for; default: the template's own and narrower ones.",
     ),
+    share=(_enum(Level), "The widest level at which ports may be shared; default public."),
 )
 
 PARAMETER: Final = Table(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from alcove.model.app import Level
 from alcove.model.image import DebianImage, Image, OciImage
 from alcove.model.template import Ceilings, LifecycleDefaults, Parameter, Preset, Recipe
 from alcove.model.workspace import (
@@ -114,7 +115,7 @@ def _recipe(
     scripts = read_scripts(raw.get("scripts", ()), files, report)
     texts = read_files(raw, files, report)
     _check_env(raw, report)
-    apps = read_apps(raw.get("apps", ()), report)
+    apps = read_apps(raw.get("apps", ()), ceilings.share, report)
     pool = read_pool(raw, report)
     if image is None:
         return None
@@ -223,6 +224,7 @@ def _ceilings(raw: Part, network: NetworkMode, report: Report) -> Ceilings:
         pids=given.get("pids"),
         ttl_s=given.get("ttl"),
         networks=tuple(mode for mode in WIDTH if mode in networks),
+        share=Level(given.get("share", Level.PUBLIC)),
     )
     for name, value in _amounts(ceilings):
         if value is not None:

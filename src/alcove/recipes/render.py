@@ -137,6 +137,7 @@ class _Rendering:
             clone=clone,
             scripts=recipe.scripts,
             apps=recipe.apps,
+            share_max=recipe.ceilings.share,
             files={**recipe.files, **request.files},
         )
         repo, branch = (clone.url, clone.branch) if clone else (None, None)

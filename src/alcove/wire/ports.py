@@ -31,14 +31,15 @@ class Ports(Answer):
 
 class PortShare(Request):
     level: Level
-    """`private`: only you; `team`: everybody who may have workspaces here; `public`: everybody."""
+    """`private`: only you; `team`: everybody who may have workspaces here; `public`: everybody.
+    At most what the server's `share_level_max` and the template's ceiling allow."""
     ttl: Duration | None = None
     """How long; without it until it is changed."""
 
 
 class NewPortLink(Request):
     ttl: Duration = 3600
-    """How long the link is good: at most 30 days."""
+    """How long the link is good: at most 30 days, or what the server's `link_ttl_max` says."""
     path: Annotated[Path, Field(pattern=r"^/")] = "/"
     """Only what begins with this path is opened by it."""
 

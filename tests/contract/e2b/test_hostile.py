@@ -320,3 +320,32 @@ async def test_a_secret_says_nothing_about_the_next(e2b: E2bServer) -> None:
     traffic = {envd.traffic_token(e2b.core, f"ws-{number:016d}") for number in range(100)}
     assert len(tokens | traffic) == 200
     assert len({token.rpartition("_")[2] for token in tokens | traffic}) == 200
+
+
+def bound(e2b: E2bServer, level: str) -> None:
+    """As an operator would before a start."""
+    object.__setattr__(e2b.core.settings, "share_level_max", level)  # frozen in a real server
+
+
+async def test_a_sandbox_is_not_made_public_over_the_operators_bound(
+    e2b: E2bServer, client: httpx.AsyncClient
+) -> None:
+    bound(e2b, "team")
+    answer = await client.post(
+        "/v2/sandboxes",
+        headers={"x-api-key": e2b.token},
+        json={"templateID": "base", "network": {"allowPublicTraffic": True}},
+    )
+    assert answer.status_code == 400, answer.text
+    assert "network.allowPublicTraffic: public is wider than team" in answer.json()["message"]
+
+
+async def test_a_public_sandbox_is_closed_when_the_bound_is_set(
+    e2b: E2bServer, client: httpx.AsyncClient
+) -> None:
+    made = await created(client, e2b, network={"allowPublicTraffic": True})
+    way = {"e2b-sandbox-id": made["sandboxID"], "e2b-sandbox-port": "9"}
+    # Nothing listens there: E2B's own answer to who is let in.
+    assert (await client.get("/", headers=way)).status_code == 502
+    bound(e2b, "team")
+    assert (await client.get("/", headers=way)).status_code == 401

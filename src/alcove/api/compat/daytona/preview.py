@@ -27,8 +27,10 @@ SIGNED_S: Final = 60
 async def preview(
     request: Request, core: CoreOf, actor: Updater, ref: SandboxRef, port: Number
 ) -> Response:
-    """Good for an hour. The token is in the address already; sending it too does no harm."""
-    id, url, token = await _link(request, core, actor, ref, port, PREVIEW_S)
+    """Good for an hour, or as long as links may be here. The token is in the address already;
+    sending it too does no harm."""
+    seconds = min(PREVIEW_S, ports.link_life_max_s(core.settings)) or PREVIEW_S
+    id, url, token = await _link(request, core, actor, ref, port, seconds)
     return json({"sandboxId": id, "url": url, "token": token})
 
 

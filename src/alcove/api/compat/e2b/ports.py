@@ -9,17 +9,28 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from alcove.api.compat.e2b.asking import Origin
 from alcove.api.compat.e2b.errors import PortClosed, SandboxGone, response_for
 from alcove.api.compat.e2b.metadata import PUBLIC
 from alcove.api.compat.e2b.relaying import awake, opens_ports
 from alcove.api.compat.e2b.routing import Target
-from alcove.core import envd, ports
+from alcove.api.compat.e2b.shapes import NewSandbox
+from alcove.core import envd, ports, snapshots
 from alcove.core.app import Core
 from alcove.http.context import context_of
 from alcove.http.problem import HttpError
 from alcove.http.relay import relay
 from alcove.http.relay_headers import Inward, inward
-from alcove.model.errors import AlcoveError, Conflict, NotFound, NotListening, Unavailable
+from alcove.model.access import Actor
+from alcove.model.errors import (
+    AlcoveError,
+    Conflict,
+    NotFound,
+    NotListening,
+    Unavailable,
+    Unsupported,
+)
+from alcove.model.port import Level
 from alcove.model.workspace import Workspace
 
 _STAYS: Final = frozenset({b"x-access-token", b"x-api-key"})
@@ -70,10 +81,32 @@ async def _serve(core: Core, target: Target, scope: Scope, receive: Receive, sen
 
 
 async def _is_open(core: Core, workspace: Workspace, port: int) -> bool:
-    """Whether its owner opened it to everybody: all of its ports, or this one."""
+    """Whether its owner opened it to everybody: all of its ports, or this one. A label is set by
+    other ways too, so that the bound on sharing is asked for here."""
     if workspace.labels.get(PUBLIC) == "true":
-        return True
+        return ports.too_wide(core, workspace.spec.share_max, Level.PUBLIC) is None
     return await ports.may_open(core, None, workspace, port)
+
+
+async def check_public(core: Core, actor: Actor, asked: NewSandbox, start: Origin) -> None:
+    """Raises Unsupported, by the field, for a sandbox that is to be public where ports may not be,
+    and NotFound for a template or snapshot that is not there."""
+    if asked.network is None or not asked.network.allowPublicTraffic:
+        return
+    if start.snapshot:
+        most = (await snapshots.get(core, actor, start.name)).spec.share_max
+    else:
+        entry = await core.catalog.entry(
+            core.db,
+            start.name,
+            start.version,
+            settings=core.settings,
+            capabilities=await core.capabilities(),
+            now=core.clock(),
+        )
+        most = entry.version.recipe.ceilings.share
+    if (fault := ports.too_wide(core, most, Level.PUBLIC)) is not None:
+        raise Unsupported(f"network.allowPublicTraffic: {fault}; leave it out")
 
 
 def _raw(scope: Scope, target: Target) -> str:

@@ -17,6 +17,7 @@ from alcove.api.arguments import CoreOf
 from alcove.api.compat.e2b import asking, shapes
 from alcove.api.compat.e2b.errors import describe
 from alcove.api.compat.e2b.listing import Wanted, own, page
+from alcove.api.compat.e2b.ports import check_public
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.core import access, envd, workspaces
 from alcove.core.app import Core
@@ -310,19 +311,25 @@ async def _ready(core: Core, actor: Actor, made: Workspace) -> Workspace:
 async def _made(
     core: Core, actor: Actor, asked: shapes.NewSandbox, start: asking.Origin, timeout_s: int
 ) -> Workspace:
-    request = asking.new_workspace(asked, start, timeout_s=timeout_s)
     try:
-        return await workspaces.create(core, actor, request)
+        return await _begun(core, actor, asked, start, timeout_s)
     except NotFound as missing:
         if start.snapshot or start.version is not None:
             raise
         # What is no template may be the name of the caller's own snapshot.
         start = replace(start, snapshot=True)
-        request = asking.new_workspace(asked, start, timeout_s=timeout_s)
         try:
-            return await workspaces.create(core, actor, request)
+            return await _begun(core, actor, asked, start, timeout_s)
         except NotFound:
             raise missing from None
+
+
+async def _begun(
+    core: Core, actor: Actor, asked: shapes.NewSandbox, start: asking.Origin, timeout_s: int
+) -> Workspace:
+    request = asking.new_workspace(asked, start, timeout_s=timeout_s)
+    await check_public(core, actor, asked, start)
+    return await workspaces.create(core, actor, request)
 
 
 async def _enterable(core: Core, actor: Actor, id: str) -> Workspace:
