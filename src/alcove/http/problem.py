@@ -123,7 +123,7 @@ def describe(error: Exception, *, request_id: str) -> tuple[Problem, Mapping[str
                 error.status, CODES.get(error.status, "malformed"), str(error), request_id
             ), error.headers
         case ValidationError():
-            fields = field_errors(error.errors(include_url=False, include_input=False))
+            fields = faults_of(error)
             return _of_ours(Invalid(_summary(fields), fields), request_id)
         case RequestValidationError() | WebSocketRequestValidationError():
             fields = field_errors(cast("Sequence[ErrorDetails]", error.errors()), skip=1)
@@ -150,6 +150,14 @@ def field_errors(errors: Iterable[ErrorDetails], *, skip: int = 0) -> list[Field
             path, message = named[1], named[2]
         found.append(FieldError(path, message))
     return found
+
+
+def faults_of(error: ValidationError | AlcoveError) -> Sequence[FieldError]:
+    """What is wrong with what a form said. What is about no field of it has the field ""."""
+    if isinstance(error, ValidationError):
+        return field_errors(error.errors(include_url=False, include_input=False))
+    found = error.errors if isinstance(error, Invalid) else ()
+    return found or (FieldError("", str(error)),)
 
 
 async def refuse_socket(socket: WebSocket, error: Exception) -> None:

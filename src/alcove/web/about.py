@@ -4,7 +4,7 @@ What only the runtime knows is asked for a moment and left out if it does not co
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from alcove.model.errors import AlcoveError
 from alcove.model.event import Event, EventKind
 from alcove.model.lifecycle import SETTLED
 from alcove.model.port import Level
+from alcove.model.units import format_duration, parse_duration
 from alcove.model.workspace import Phase, Workspace
 from alcove.store.events import EventFilters
 from alcove.web.catalog import icon_named
@@ -30,6 +31,13 @@ from alcove.web.text import cores, image_title, mib, span
 PATIENCE_S: Final = 0.5
 STEPS_MAX: Final = 50
 LINE_MAX: Final = 300
+LIVES: Final[Mapping[str, str]] = {
+    "15m": "15 minutes",
+    "1h": "an hour",
+    "8h": "8 hours",
+    "1d": "a day",
+    "7d": "a week",
+}
 
 _HEALTH: Final = {
     AppState.WAITING: ("grey", "ring"),
@@ -73,6 +81,10 @@ class Live:
     usage: Usage | None = None
     ports: Sequence[PortLine] = ()
     apps: Sequence[AppLine] = ()
+    levels: Sequence[Level] = ()
+    """At which a port may be shared."""
+    lives: Mapping[str, str] = field(default_factory=dict[str, str])
+    """How long a link to a port may be good; empty where there are no links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,23 @@ async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str)
             offered = await apps_of(core, workspace, owner=owner)
         except (AlcoveError, ValueError, AttributeError):
             pass
-    return Live(moving, steps, usage, found, offered)
+    return Live(
+        moving,
+        steps,
+        usage,
+        found,
+        offered,
+        levels=ports.levels(core, workspace),
+        lives=lives_of(ports.link_life_max_s(core.settings)),
+    )
+
+
+def lives_of(most_s: int) -> Mapping[str, str]:
+    """Of links, as a form offers them. A bound that leaves none of them is offered itself."""
+    found = {life: said for life, said in LIVES.items() if parse_duration(life) <= most_s}
+    if not found and most_s:
+        found[format_duration(most_s)] = format_duration(most_s)
+    return found
 
 
 async def apps_of(core: Core, workspace: Workspace, *, owner: str) -> Sequence[AppLine]:
@@ -132,7 +160,7 @@ async def ports_of(core: Core, workspace: Workspace, *, owner: str) -> Sequence[
             port=port,
             process=(there[port].process or "") if port in there else "",
             listening=port in there,
-            level=shared[port].level if port in shared else Level.PRIVATE,
+            level=ports.level_now(core, workspace, port, shared.get(port)),
             expires_at=shared[port].expires_at if port in shared else None,
             url=app_url(core.settings, workspace, port, owner=owner) or "",
         )

@@ -87,14 +87,6 @@ class DeletePage:
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PortsFragment:
-    now: datetime
-    workspace: Workspace
-    row: Row
-    live: Live
-
-
 def tabs_of(request: Request, workspace: Workspace, here: str) -> Sequence[Tab]:
     """The tabs whose pages are served. `here` is a name of TABS."""
     base, paths = f"/workspaces/{workspace.id}", served(request)
@@ -176,16 +168,6 @@ async def row(
     workspace = await workspaces.get(core, actor, id)
     [found] = await rows_of(core, actor, [workspace], pages=served(request))
     return render("workspace_row.html", RowFragment(core.clock(), found, everybody))
-
-
-@routes.get("/workspaces/{id}/ports")
-async def ports_part(request: Request, core: CoreOf, actor: Reader, id: Id) -> Response:
-    """Its ports, again."""
-    workspace = await workspaces.get(core, actor, id)
-    [row] = await rows_of(core, actor, [workspace], pages=served(request))
-    live = await live_of(core, actor, workspace, owner=row.owner)
-    context = PortsFragment(core.clock(), workspace, row, live)
-    return render("workspace_ports.html", context)
 
 
 @routes.get("/workspaces/{id}/usage")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.core import files, logs, ports, snapshots, templates, workspaces
+from alcove.core import files, logs, snapshots, templates, workspaces
 from alcove.core.app import Core
 from alcove.core.files import FileEntry
 from alcove.core.logs import LogLine
@@ -23,10 +23,8 @@ from alcove.http.body import read_form
 from alcove.http.problem import field_errors
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError, Conflict, FieldError, Invalid, NotFound
-from alcove.model.port import Level
 from alcove.model.snapshot import Snapshot
 from alcove.model.template import Parameter
-from alcove.model.units import parse_duration
 from alcove.model.workspace import Phase, Workspace
 from alcove.web.contexts import Frame, Tab
 from alcove.web.create import Question, question_of, text_of
@@ -201,25 +199,6 @@ async def delete_snapshot(core: CoreOf, actor: Keeper, id: Id, snapshot: Id) -> 
 async def fork(core: CoreOf, actor: Keeper, id: Id) -> Response:
     [made] = await snapshots.fork(core, actor, id, Fork())
     return see(f"/workspaces/{made.id}")
-
-
-@routes.post("/workspaces/{id}/ports")
-async def share_port(request: Request, core: CoreOf, actor: Updater, id: Id) -> Response:
-    """Share a port, or make it private again."""
-    fields = await read_form(request)
-    number, level, ttl = fields.get("port", ""), fields.get("level", ""), fields.get("ttl", "")
-    if not number.isdecimal() or len(number) > 5:
-        said = "is a number between 1 and 65535"
-        raise Invalid(f"port: {said}", [FieldError("port", said)])
-    if level not in list(Level):
-        said = f"is one of {', '.join(Level)}"
-        raise Invalid(f"level: {said}", [FieldError("level", said)])
-    try:
-        ttl_s = parse_duration(ttl) if ttl else None
-    except ValueError as error:
-        raise Invalid(f"ttl: {error}", [FieldError("ttl", str(error))]) from None
-    await ports.share(core, actor, id, int(number), level=Level(level), ttl_s=ttl_s)
-    return see(f"/workspaces/{id}#ports")
 
 
 async def _settings(
