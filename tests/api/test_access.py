@@ -22,6 +22,7 @@ from alcove.core import snapshots, ssh_keys, users
 from alcove.core.users import UserChanges
 from alcove.model.access import Actor, Permission
 from alcove.store import tokens
+from tests.api.exec_outputs import made_output
 from tests.api.recordings import made_recording
 from tests.api.served import ADA, BOB, EVE, MAX, ROOT, Served
 from tests.conftest import T0
@@ -72,6 +73,10 @@ async def recording(api: Served, owner: Actor) -> str:
 
 
 async def user(api: Served, owner: Actor) -> str:
+async def output(api: Served, owner: Actor) -> str:
+    return (await made_output(api, owner)).id
+
+
     return owner.name
 
 
@@ -201,6 +206,13 @@ ROWS: dict[str, Row] = {
 OPEN = {
     "GET /healthz",
     "GET /readyz",
+    "GET /api/v2/exec-outputs": Row(own=(YES, YES, YES, YES), bound=YES),
+    "GET /api/v2/exec-outputs/{output}": Row(
+        own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, YES), subject=output
+    ),
+    "DELETE /api/v2/exec-outputs/{output}": Row(
+        own=(YES, YES, NO, NO), other=(YES, YES, HIDDEN, NO), subject=output
+    ),
     "GET /metrics",
     "GET /schemas/template.json",
     # A program that has no credential yet asks for one.

@@ -8,6 +8,9 @@ from tests.sdk.served import Served
 
 COVERED = {
     "GET /events": "events.list",
+    "GET /exec-outputs": "exec_outputs.list",
+    "GET /exec-outputs/{output}": "exec_outputs.get",
+    "DELETE /exec-outputs/{output}": "exec_outputs.delete",
     "GET /pools": "pools.list",
     "GET /pools/{template}": "pools.get",
     "PUT /pools/{template}": "pools.set",

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from alcove.api import (
     devices,
     events,
+    exec_outputs,
     execs,
     files,
     logs,
@@ -54,6 +55,7 @@ ROUTERS: Final = (
     recordings.routes,
     logs.routes,
     events.routes,
+    exec_outputs.routes,
     templates.routes,
     pools.routes,
     users.routes,

@@ -7,6 +7,7 @@ from types import TracebackType
 import httpx
 
 from alcove.sdk._async.events import AsyncEvents
+from alcove.sdk._async.exec_outputs import AsyncExecOutputs
 from alcove.sdk._async.pools import AsyncPools
 from alcove.sdk._async.recordings import AsyncRecordings
 from alcove.sdk._async.sandboxes import TTL, AsyncSandbox, AsyncSandboxes, temporary
@@ -49,6 +50,7 @@ class AsyncAlcove:
         self.recordings = AsyncRecordings(self._transport)
         self.templates = AsyncTemplates(self._transport)
         self.pools = AsyncPools(self._transport)
+        self.exec_outputs = AsyncExecOutputs(self._transport)
         self.users = AsyncUsers(self._transport)
         self.tokens = AsyncTokens(self._transport)
         self.ssh = AsyncSsh(self._transport)

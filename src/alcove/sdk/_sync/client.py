@@ -8,6 +8,7 @@ from types import TracebackType
 import httpx
 
 from alcove.sdk._sync.events import Events
+from alcove.sdk._sync.exec_outputs import ExecOutputs
 from alcove.sdk._sync.pools import Pools
 from alcove.sdk._sync.recordings import Recordings
 from alcove.sdk._sync.sandboxes import TTL, Sandbox, Sandboxes, temporary
@@ -50,6 +51,7 @@ class Alcove:
         self.recordings = Recordings(self._transport)
         self.templates = Templates(self._transport)
         self.pools = Pools(self._transport)
+        self.exec_outputs = ExecOutputs(self._transport)
         self.users = Users(self._transport)
         self.tokens = Tokens(self._transport)
         self.ssh = Ssh(self._transport)
