@@ -66,6 +66,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/exec-outputs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description List what is kept of commands that the caller may see, newest first, without the output.
+         *     A page of a search may have few or no items and still be followed by another; each search is
+         *     an event.
+         */
+        get: operations["find_api_v2_exec_outputs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/exec-outputs/{output}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get
+         * @description One with what is kept of its output. The reading is written down first.
+         */
+        get: operations["get_api_v2_exec_outputs__output__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Delete what is kept of one command; for admins.
+         */
+        delete: operations["delete_api_v2_exec_outputs__output__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/pools": {
         parameters: {
             query?: never;
@@ -1542,6 +1588,111 @@ export interface components {
             truncated: boolean;
         };
         /**
+         * ExecOutput
+         * @description Of one command; what it wrote is in `GET /exec-outputs/{id}`.
+         */
+        ExecOutput: {
+            /** Actor */
+            actor: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Command */
+            command: string;
+            /** Digest */
+            digest: string;
+            /** Duration Ms */
+            duration_ms: number;
+            /** Exit Code */
+            exit_code: number | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Id */
+            id: string;
+            /** Owner */
+            owner: string;
+            /** Stderr Size */
+            stderr_size: number;
+            /** Stdout Size */
+            stdout_size: number;
+            /** Workspace */
+            workspace: string;
+            /** Workspace Name */
+            workspace_name: string;
+        };
+        /**
+         * ExecOutputRead
+         * @description With what is kept. It is as the command wrote it: do not show it raw in a terminal.
+         */
+        ExecOutputRead: {
+            /**
+             * Actor
+             * @description Name of who ran it.
+             */
+            actor: string;
+            /**
+             * At
+             * Format: date-time
+             * @description Its end.
+             */
+            at: string;
+            /**
+             * Command
+             * @description Bounded, control characters escaped.
+             */
+            command: string;
+            /**
+             * Digest
+             * @description Of what is kept, as in its event `exec.finished`.
+             */
+            digest: string;
+            /** Duration Ms */
+            duration_ms: number;
+            /**
+             * Exit Code
+             * @description None where whoever ran it went away before its end.
+             */
+            exit_code: number | null;
+            /**
+             * Expires At
+             * @description Deleted then.
+             */
+            expires_at: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Intact
+             * @description Whether it has the digest that the event log has.
+             */
+            intact: boolean;
+            /**
+             * Owner
+             * @description Name of the workspace's owner.
+             */
+            owner: string;
+            stderr: components["schemas"]["KeptStream"];
+            /**
+             * Stderr Size
+             * @description Bytes that it wrote.
+             */
+            stderr_size: number;
+            stdout: components["schemas"]["KeptStream"];
+            /** Stdout Size */
+            stdout_size: number;
+            /**
+             * Workspace
+             * @description Id of the workspace; that may be gone.
+             */
+            workspace: string;
+            /**
+             * Workspace Name
+             * @description Empty when it is known no more.
+             */
+            workspace_name: string;
+        };
+        /**
          * ExecRequest
          * @description `command` is a list of arguments, or one line for the user's shell.
          */
@@ -1661,6 +1812,34 @@ export interface components {
          * @enum {string}
          */
         Isolation: "container" | "gvisor" | "microvm";
+        /**
+         * KeptStream
+         * @description The beginning and the end of a stream, as text with U+FFFD for what is not UTF-8; if
+         *     something was not, the exact bytes stand in `head_base64` and `tail_base64`.
+         */
+        KeptStream: {
+            /**
+             * Dropped
+             * @description Bytes between head and tail that were not kept.
+             */
+            dropped: number;
+            /** Head */
+            head: string;
+            /** Head Base64 */
+            head_base64: string | null;
+            /**
+             * Size
+             * @description Bytes that the command wrote.
+             */
+            size: number;
+            /**
+             * Tail
+             * @description Empty where nothing was dropped.
+             */
+            tail: string;
+            /** Tail Base64 */
+            tail_base64: string | null;
+        };
         /**
          * Kind
          * @description Whom a workspace serves. Agents' have other defaults: ephemeral, short-lived, no network.
@@ -1827,7 +2006,7 @@ export interface components {
             path: string;
             /**
              * Ttl
-             * @description How long the link is good: at most 30 days.
+             * @description How long the link is good: at most 30 days, or what the server's `link_ttl_max` says.
              * @default 3600
              * @example 4h
              */
@@ -2230,6 +2409,13 @@ export interface components {
             /** Next Cursor */
             next_cursor?: string | null;
         };
+        /** Page[ExecOutput] */
+        Page_ExecOutput_: {
+            /** Items */
+            items: components["schemas"]["ExecOutput"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
         /** Page[FileEntry] */
         Page_FileEntry_: {
             /** Items */
@@ -2468,7 +2654,10 @@ export interface components {
         };
         /** PortShare */
         PortShare: {
-            /** @description `private`: only you; `team`: everybody who may have workspaces here; `public`: everybody. */
+            /**
+             * @description `private`: only you; `team`: everybody who may have workspaces here; `public`: everybody.
+             *     At most what the server's `share_level_max` and the template's ceiling allow.
+             */
             level: components["schemas"]["Level"];
             /**
              * Ttl
@@ -3638,6 +3827,239 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    find_api_v2_exec_outputs_get: {
+        parameters: {
+            query?: {
+                actor?: string | null;
+                cursor?: string | null;
+                limit?: number;
+                owner?: string | null;
+                q?: string | null;
+                since?: string | null;
+                until?: string | null;
+                workspace?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ExecOutput_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_v2_exec_outputs__output__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExecOutputRead"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_api_v2_exec_outputs__output__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
