@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from alcove.model.app import Level
 from alcove.model.errors import FieldError, Invalid
 from alcove.model.exec_output import END_MAX
+from alcove.model.price import CURRENCY_MAX, read_price
 from alcove.model.recording import RecordingPolicy
 from alcove.model.units import parse_duration
 from alcove.model.workspace import Isolation
@@ -67,6 +68,12 @@ class Settings:
     link_ttl_max: str = "30d"
     """The longest life of a signed link to a port; empty: there are none, and those that were
     made open nothing any more."""
+    price_per_cpu_hour: str = ""
+    """For estimates where workspaces are created: of one core for an hour, such as 0.03."""
+    price_per_gib_hour: str = ""
+    """Likewise of one GiB of memory. Empty, both: there are no estimates."""
+    price_currency: str = ""
+    """Of both, such as EUR."""
     apps_domain: str = ""
     """Below it each port has a host name: `8000--api--ada.<apps_domain>`. Needs a wildcard in DNS
     and in the certificate, and is best a domain of its own. Empty: `apps.localhost` where the
@@ -243,6 +250,7 @@ def _meanings(settings: Settings) -> list[FieldError]:
     if settings.exec_output_bytes > END_MAX:
         said = f"{settings.exec_output_bytes} is more than {END_MAX}"
         faults.append(FieldError("exec_output_bytes", said))
+    faults += _price_faults(settings)
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         said = "a certificate and its key belong together; set both tls_certificate and tls_key"
         faults.append(
@@ -254,6 +262,20 @@ def _meanings(settings: Settings) -> list[FieldError]:
                 parse_duration(text)
         except ValueError as error:
             faults.append(FieldError(name, str(error)))
+    return faults
+
+
+def _price_faults(settings: Settings) -> list[FieldError]:
+    faults: list[FieldError] = []
+    for name in ("price_per_cpu_hour", "price_per_gib_hour"):
+        try:
+            read_price(getattr(settings, name))
+        except ValueError as error:
+            faults.append(FieldError(name, str(error)))
+    priced = settings.price_per_cpu_hour or settings.price_per_gib_hour
+    if priced and not 0 < len(settings.price_currency) <= CURRENCY_MAX:
+        said = f"a price needs its currency, of at most {CURRENCY_MAX} characters, such as EUR"
+        faults.append(FieldError("price_currency", said))
     return faults
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from alcove.config import Settings
 from alcove.core import templates, workspaces
 from alcove.core.app import Core
 from alcove.core.templates import CatalogEntry
@@ -31,6 +32,7 @@ from alcove.model.errors import (
     QuotaExceeded,
     Unsupported,
 )
+from alcove.model.price import read_prices
 from alcove.model.template import Parameter, ParameterType, Preset, Recipe
 from alcove.model.workspace import Lifetime, Spec
 from alcove.web.catalog import icon_of
@@ -44,6 +46,8 @@ Name = Annotated[str, Path(max_length=64)]
 Creator = Annotated[Actor, needs(Permission.WORKSPACE_CREATE)]
 TOP: Final = ("name", "repo", "branch", "ttl")
 """What every form asks, beside the template's own questions."""
+LOOK: Final = "look"
+"""The button's name that only shows what the answers would make, without JavaScript."""
 FILLED_MAX: Final = 4096
 """Characters of one value that a link fills in."""
 MAIN_MAX: Final = 4
@@ -70,6 +74,14 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What it costs while it runs, at its limits and the operator's prices."""
+
+    hour: str
+    day: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What the answers would make, or why they make nothing yet."""
 
@@ -77,6 +89,8 @@ class Preview:
     lifetime: Lifetime | None
     command: str
     fault: str = ""
+    estimate: Estimate | None = None
+    """None where no price is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,8 @@ async def preview(request: Request, core: CoreOf, actor: Creator, name: Name) ->
 async def create(request: Request, core: CoreOf, actor: Creator, name: Name) -> Response:
     entry = await templates.get(core, actor, name)
     fields = await read_form(request)
+    if LOOK in fields:
+        return await _form(request, core, actor, entry, values=fields)
     faults: Sequence[FieldError]
     try:
         wanted = NewWorkspace.model_validate(wanted_of(entry, fields), strict=False)
@@ -300,7 +316,18 @@ async def _preview(
         return Preview(None, None, command, f"{first.field}: {first.message}")
     except AlcoveError as error:
         return Preview(None, None, command, str(error))
-    return Preview(made.spec, made.lifetime, command)
+    estimate = estimate_of(core.settings, made.spec)
+    return Preview(made.spec, made.lifetime, command, estimate=estimate)
+
+
+def estimate_of(settings: Settings, spec: Spec) -> Estimate | None:
+    prices = read_prices(
+        settings.price_per_cpu_hour, settings.price_per_gib_hour, settings.price_currency
+    )
+    if prices is None:
+        return None
+    hour = prices.hourly(spec.resources)
+    return Estimate(prices.say(hour), prices.say(hour * 24))
 
 
 async def _form(
