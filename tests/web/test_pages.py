@@ -126,3 +126,64 @@ async def test_pages_hold_no_code_and_load_nothing_from_elsewhere(api: Served) -
         assert not re.search(r'(src|href)="https?:', page)
         [style] = re.findall(r'href="(/assets/[^"]+[.]css)"', page)
     assert (await ada.get(style)).headers["content-type"].startswith("text/css")
+
+
+def priced(api: Served, **settings: str) -> None:
+    """As an operator would before a start."""
+    for name, value in settings.items():
+        object.__setattr__(api.core.settings, name, value)
+
+
+async def test_without_a_price_the_form_shows_none(api: Served) -> None:
+    assert "<dt>Price" not in (await (await browser(api)).get("/create/python")).text
+
+
+async def test_the_estimate_follows_the_answers(api: Served) -> None:
+    priced(api, price_per_cpu_hour="0.03", price_per_gib_hour="0.005", price_currency="EUR")
+    ada = await browser(api)
+    assert "about 0.08 EUR an hour" in (await ada.get("/create/python")).text
+    more = await ada.post("/create/python/preview", data={"parameters.cpu": "4"})
+    assert "about 0.14 EUR an hour" in more.text
+    assert "3.36 EUR a day" in more.text
+
+
+async def test_looking_first_needs_no_javascript_and_makes_nothing(api: Served) -> None:
+    priced(api, price_per_cpu_hour="0.03", price_currency="EUR")
+    ada = await browser(api)
+    assert '<noscript><button class="big" name="look"' in (await ada.get("/create/python")).text
+    fields = {"name": "new", "parameters.cpu": "4", "look": "1"}
+    page = await ada.post("/create/python", data=fields)
+    assert page.status_code == 200
+    assert "about 0.12 EUR an hour" in page.text
+    assert 'value="new"' in page.text
+    assert (await ada.get("/api/v2/workspaces")).json()["items"] == []
+
+
+async def started(api: Served, *, seconds: float, many: int = 3) -> None:
+    """So many workspaces, each ready after so long."""
+    for _ in range(many):
+        await api.workspace(ADA)
+        api.world.clock.move(seconds=seconds)
+        await api.world.settle()
+
+
+async def test_a_card_says_how_soon_it_is_usually_ready(api: Served) -> None:
+    ada = await browser(api)
+    await started(api, seconds=9, many=2)
+    assert "usually ready" not in (await ada.get("/templates")).text
+    api.world.clock.move(minutes=2)
+    await started(api, seconds=1.2)
+    assert "usually ready in 1.2 s" in (await ada.get("/templates")).text
+
+
+async def test_the_catalog_asks_once_a_minute_how_soon_things_start(api: Served) -> None:
+    ada = await browser(api)
+    costs: list[int] = []
+    for _ in range(3):
+        await started(api, seconds=1, many=1)
+        before = api.core.db.queries
+        await ada.get("/templates")
+        costs.append(api.core.db.queries - before)
+    assert costs[1] == costs[2] == costs[0] - 1
+    api.world.clock.move(minutes=2)
+    assert "usually ready in 1.0 s" in (await ada.get("/templates")).text

@@ -13,6 +13,7 @@ from typing import Final
 from alcove.config import Settings
 from alcove.core.deciding import default_isolation
 from alcove.core.rendering import rendered
+from alcove.core.start_times import StartTimes
 from alcove.drivers.base import Capabilities
 from alcove.model.access import Role
 from alcove.model.errors import Conflict, Invalid, NotFound
@@ -63,6 +64,7 @@ class Catalog:
 
     member_mib: dict[str, int] = field(default_factory=dict[str, int])
     """What one member uses, by pool, in the mean; on the server that keeps the pools."""
+    starts: StartTimes = field(default_factory=StartTimes)
     _seen: "OrderedDict[tuple[str, int | None], _Seen]" = field(
         default_factory=OrderedDict[tuple[str, int | None], _Seen]
     )

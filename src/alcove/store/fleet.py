@@ -89,10 +89,49 @@ class Start:
     seconds: float
 
 
+def _first_starts(since: datetime) -> Sequence[ColumnElement[bool]]:
+    """Of what was made since then. What its owner started again is left out: when it first ran
+    is not written down any more."""
+    return (
+        _W.created_at >= since,
+        _W.owner != KEEPER,
+        _W.started_at.is_not(None),
+        _W.started.is_not(None),
+        or_(_W.generation == 1, (_W.generation == 2) & (_W.desired != Desired.RUNNING)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateStart:
+    """A first start of a workspace of this version."""
+
+    template: str
+    version: int
+    started: StartedFrom
+    seconds: float
+
+
+async def starts_of_templates(tx: Tx, *, since: datetime, limit: int) -> Sequence[TemplateStart]:
+    """First starts of what was made since then, newest first. One query."""
+    query = (
+        select(_W.template, _W.template_version, _W.started, _W.created_at, _W.started_at)
+        .where(*_first_starts(since))
+        .order_by(_W.created_at.desc(), _W.id)
+        .limit(limit)
+    )
+    return [
+        TemplateStart(
+            row.template,
+            row.template_version,
+            StartedFrom(row.started),
+            (row.started_at - row.created_at).total_seconds(),
+        )
+        for row in await tx.execute(query)
+    ]
+
+
 async def starts(tx: Tx, *, since: datetime, limit: int) -> Sequence[Start]:
-    """First starts of what was made since then, newest first. What its owner started again is
-    left out: when it first ran is not written down any more."""
-    once = or_(_W.generation == 1, (_W.generation == 2) & (_W.desired != Desired.RUNNING))
+    """First starts of what was made since then, newest first."""
     query = (
         select(
             _of_spec(tx, "isolation").as_string().label("isolation"),
@@ -100,13 +139,7 @@ async def starts(tx: Tx, *, since: datetime, limit: int) -> Sequence[Start]:
             _W.created_at,
             _W.started_at,
         )
-        .where(
-            _W.created_at >= since,
-            _W.owner != KEEPER,
-            _W.started_at.is_not(None),
-            _W.started.is_not(None),
-            once,
-        )
+        .where(*_first_starts(since))
         .order_by(_W.created_at.desc(), _W.id)
         .limit(limit)
     )

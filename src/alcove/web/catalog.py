@@ -1,6 +1,6 @@
 """The catalog: what a workspace can be made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Final
@@ -11,14 +11,16 @@ from starlette.responses import Response
 
 from alcove.core import templates
 from alcove.core.pages import PageRequest
+from alcove.core.start_times import Usual, Version
 from alcove.core.templates import CatalogEntry
 from alcove.http.access import needs
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.template import Recipe
-from alcove.model.workspace import Kind
+from alcove.model.workspace import Kind, StartedFrom
 from alcove.web.contexts import Frame, Link
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router
+from alcove.web.text import seconds
 
 routes = router()
 Reader = Annotated[Actor, needs(Permission.TEMPLATE_READ)]
@@ -37,6 +39,12 @@ _ICONS: Final = {
     "web": "globe",
 }
 """What a template's `icon: /icon/NAME.svg` is drawn as; anything else is a box."""
+_FROM: Final = {
+    StartedFrom.COLD: "",
+    StartedFrom.POOL: "(pool)",
+    StartedFrom.SNAPSHOT: "(snapshot)",
+}
+_NOTHING: Final[Mapping[Version, Usual]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,8 @@ class Card:
     """The description's first line."""
     icon: str
     tags: Sequence[str]
+    ready: str = ""
+    """How soon it is usually ready; empty when nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +75,26 @@ async def find(
     q: Annotated[str, Query(max_length=128)] = "",
 ) -> Response:
     found = await templates.find(core, actor, PageRequest(ENTRIES_MAX))
+    usual = await core.catalog.starts.usual(core.db, now=core.clock())
     context = CatalogPage(
         frame=frame_of(request, actor, here="/templates", crumbs=(Link("Templates"),)),
-        cards=[card for card in cards_of(found.items) if _matches(card, q)],
+        cards=[card for card in cards_of(found.items, usual) if _matches(card, q)],
         q=q,
         may_create=allows(actor, Permission.WORKSPACE_CREATE, owner=actor.id),
     )
     return render("catalog.html", context)
 
 
-def cards_of(entries: Sequence[CatalogEntry]) -> list[Card]:
+def cards_of(
+    entries: Sequence[CatalogEntry], usual: Mapping[Version, Usual] = _NOTHING
+) -> list[Card]:
     """Of those that one may create from; people's before agents'."""
     ready = [entry for entry in entries if entry.template.active is not None]
     ready.sort(key=lambda entry: entry.version.recipe.kind is not Kind.HUMAN)
-    return [card_of(entry) for entry in ready]
+    return [card_of(one, usual.get((one.template.name, one.version.number))) for one in ready]
 
 
-def card_of(entry: CatalogEntry) -> Card:
+def card_of(entry: CatalogEntry, usual: Usual | None = None) -> Card:
     recipe = entry.version.recipe
     return Card(
         name=entry.template.name,
@@ -89,7 +102,12 @@ def card_of(entry: CatalogEntry) -> Card:
         line=next(iter(recipe.description.strip().splitlines()), ""),
         icon=icon_of(recipe),
         tags=tags_of(recipe),
+        ready="" if usual is None else _ready(usual),
     )
+
+
+def _ready(usual: Usual) -> str:
+    return f"usually ready in {seconds(usual.p50_s)} {_FROM[usual.started]}".rstrip()
 
 
 def icon_of(recipe: Recipe) -> str:

@@ -22,7 +22,7 @@ from alcove.store.fleet import Order, RowFilters
 from alcove.web.contexts import Badge, Chip, Command, Frame, Link, badge_of
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router
-from alcove.web.text import cores, mib
+from alcove.web.text import cores, mib, seconds
 
 routes = router()
 Reader = Annotated[Actor, needs(Permission.AUDIT_READ)]
@@ -459,15 +459,6 @@ def _chips(asked: Asked, seen: Fleet) -> Sequence[Chip]:
         if value := getattr(asked, name):
             found.append(Chip(f"{name.capitalize()} {value}", asked.path(**{name: ""}), on=True))
     return found
-
-
-def seconds(number: float) -> str:
-    """`40 ms`, `1.2 s`, `3m 10s`."""
-    if number < 1:
-        return f"{number * 1000:.0f} ms"
-    if number < 60:
-        return f"{number:.1f} s"
-    return f"{int(number) // 60}m {int(number) % 60}s"
 
 
 def hit_rate(claimed: int, missed: int) -> str:

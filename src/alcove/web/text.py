@@ -28,6 +28,15 @@ def span(seconds: float | timedelta) -> str:
     return f"{minutes}m {whole}s" if minutes else f"{whole}s"
 
 
+def seconds(number: float) -> str:
+    """A short wait: `40 ms`, `1.2 s`, `3m 10s`."""
+    if number < 1:
+        return f"{number * 1000:.0f} ms"
+    if number < 60:
+        return f"{number:.1f} s"
+    return f"{int(number) // 60}m {int(number) % 60}s"
+
+
 def when(at: datetime | None, now: datetime) -> Markup:
     """A moment as people say it, with the exact one in it; browsers show that in the reader's
     own zone."""

@@ -128,7 +128,8 @@ async def find(
     cards: Sequence[Card] = ()
     if first_visit and allows(actor, Permission.TEMPLATE_READ):
         entries = await templates.find(core, actor, PageRequest(CARDS_AT_FIRST * 4))
-        cards = cards_of(entries.items)[:CARDS_AT_FIRST]
+        usual = await core.catalog.starts.usual(core.db, now=core.clock())
+        cards = cards_of(entries.items, usual)[:CARDS_AT_FIRST]
     here = asked.path() if cursor is None else f"{asked.path(cursor=cursor)}"
     context = WorkspacesPage(
         now=core.clock(),
