@@ -3,7 +3,7 @@
 import pytest
 
 from alcove.core import pools, templates
-from alcove.model.pool import PoolMode
+from alcove.model.pool import PoolMode, Window
 from tests.api.served import ADA, ROOT, Served
 from tests.core.world import PYTHON
 from tests.web.operators import HOSTILE, browser, is_safe
@@ -84,9 +84,58 @@ async def test_an_operator_sets_the_pool_and_lets_the_template_decide_again(api:
     assert not (await pools.get(api.core, ROOT, "python", None)).pool.settings.on
 
 
+async def test_the_schedule_is_shown_and_set_on_the_page(api: Served) -> None:
+    admin = await browser(api, "max")
+    fields = {"min": "2", "max": "9", "mode": "fixed", "refill": "3", "zone": "Europe/Paris"}
+    lines = "mon-fri 08:00-18:00 7\r\n\r\nsat,sun 22:00-02:00 4"
+    answer = await admin.post("/templates/python/pool", data={**fields, "schedule": lines})
+    assert answer.status_code == 303
+    settings = (await pools.get(api.core, ROOT, "python", None)).pool.settings
+    assert settings.zone == "Europe/Paris"
+    assert settings.schedule == (
+        Window(("mon", "tue", "wed", "thu", "fri"), "08:00", "18:00", 7),
+        Window(("sat", "sun"), "22:00", "02:00", 4),
+    )
+    page = (await admin.get("/templates/python/pool")).text
+    assert "mon,tue,wed,thu,fri 08:00-18:00 7\nsat,sun 22:00-02:00 4" in page
+    await admin.post("/templates/python/pool", data=fields)
+    assert (await pools.get(api.core, ROOT, "python", None)).pool.settings == settings
+    await admin.post("/templates/python/pool", data={**fields, "schedule": ""})
+    assert (await pools.get(api.core, ROOT, "python", None)).pool.settings.schedule == ()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ("mon-fri", "line 1 is not written like"),
+        ("\nfoo 08:00-18:00 2", "line 2: &#39;foo&#39; is not days"),
+        ("daily 08:00-25:00 2", "line 1 is not written like"),
+        ("daily 08:00-18:00 2\ndaily 19:00-20:00 8", "line 2: min 8 is over max 5"),
+        ("daily 08:00-18:00 99999", "line 1: at most 1000"),
+        ("daily 08:00-18:00 2\n" * 21, "at most 20 lines"),
+        (HOSTILE, "line 1 is not written like"),
+    ],
+)
+async def test_a_schedule_that_cannot_be_says_which_line(
+    api: Served, schedule: str, said: str
+) -> None:
+    fields = {"min": "2", "max": "5", "mode": "fixed", "refill": "3", "schedule": schedule}
+    answer = await (await browser(api, "max")).post("/templates/python/pool", data=fields)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert is_safe(answer.text)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("min", "-1"), ("max", "many"), ("refill", "nan"), ("mode", HOSTILE), ("min", "9")],
+    [
+        ("zone", "Mars"),
+        ("min", "-1"),
+        ("max", "many"),
+        ("refill", "nan"),
+        ("mode", HOSTILE),
+        ("min", "9"),
+    ],
 )
 async def test_a_pool_that_cannot_be_says_why_beside_it(
     api: Served, name: str, value: str
