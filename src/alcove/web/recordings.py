@@ -17,7 +17,7 @@ from alcove.http.access import needs
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import FieldError, Invalid
 from alcove.model.recording import Recording, RecordingState, SessionKind
-from alcove.web.contexts import Badge, Chip, Command, Fact, Frame, Link
+from alcove.web.contexts import Badge, Chip, Command, Fact, Frame, Link, Tab
 from alcove.web.frame import frame_of, served
 from alcove.web.pages import CoreOf, render, router, see
 
@@ -70,6 +70,7 @@ class Asked:
     kind: str = ""
     since: str = ""
     until: str = ""
+    base: str = "/recordings"
 
     def path(self, **changed: str) -> str:
         known = {
@@ -81,13 +82,14 @@ class Asked:
             "until": self.until,
         } | changed
         query = urlencode({name: value for name, value in known.items() if value})
-        return f"/recordings?{query}" if query else "/recordings"
+        return f"{self.base}?{query}" if query else self.base
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingsPage:
     frame: Frame
     now: datetime
+    tabs: Sequence[Tab]
     rows: Sequence[Row]
     asked: Asked
     kinds: Sequence[Chip]
@@ -124,12 +126,12 @@ async def find(
     cursor: Annotated[str | None, Query(max_length=CURSOR_MAX)] = None,
 ) -> Response:
     asked = Asked(q.strip(), workspace.strip(), by.strip(), kind, since, until)
-    last = _day("until", until)
+    last = day_of("until", until)
     wanted = Wanted(
         workspace=asked.workspace or None,
         actor=asked.actor or None,
         kind=SessionKind(kind) if kind in _KINDS else None,
-        since=_day("since", since),
+        since=day_of("since", since),
         until=None if last is None else last + timedelta(days=1),
         text=asked.q or None,
     )
@@ -141,6 +143,7 @@ async def find(
     context = RecordingsPage(
         frame=frame_of(request, actor, here="/recordings", crumbs=(Link("Recordings"),)),
         now=now,
+        tabs=tabs_of("/recordings"),
         rows=rows,
         asked=asked,
         kinds=[
@@ -214,7 +217,7 @@ def _row(
         workspace=workspaces.get(one.workspace, one.workspace),
         actor=users[one.actor],
         length_s=max(0.0, ((one.ended_at or now) - one.started_at).total_seconds()),
-        size=_size(one.size),
+        size=size_of(one.size),
     )
 
 
@@ -241,13 +244,19 @@ def _facts(row: Row, owner: str, *, known: bool) -> Sequence[Fact]:
     return found
 
 
-def _size(count: int) -> str:
+def tabs_of(here: str) -> Sequence[Tab]:
+    """What is kept of terminals, and of commands without one."""
+    parts = (("Terminals", "/recordings"), ("Commands", "/recordings/commands"))
+    return [Tab(name, path, here=path == here) for name, path in parts]
+
+
+def size_of(count: int) -> str:
     if count < 1024:
         return f"{count} B"
     return f"{count / 1024:.0f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
 
 
-def _day(name: str, text: str) -> datetime | None:
+def day_of(name: str, text: str) -> datetime | None:
     """The beginning of that day, in UTC."""
     if not text:
         return None
