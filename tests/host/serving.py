@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alcove.drivers.base import ImageStatus
-from alcove.host import bundle
+from alcove.host import bundle, memory
 from alcove.host.main import prepare, serve, tear_down
 from alcove.host.network import OpenNetwork
 from alcove.host.settings import HostSettings
@@ -66,6 +66,7 @@ def main(path: str, *, teardown: bool) -> int:
     layers = {key: [Path(p) for p in paths] for key, paths in data.pop("layers").items()}
     data |= {name: Path(data[name]) for name in ("data_dir", "agent", "crash_file", "tools")}
     opened = bool(data.pop("open_network", False))
+    memory.CHECKPOINT_TIMEOUT_S = float(data.pop("checkpoint_s", memory.CHECKPOINT_TIMEOUT_S))
     settings = HostSettings(**data)
     bundle.config = weakened(bundle.config, settings.data_dir / "weak")
     run = tear_down if teardown else serve

@@ -16,6 +16,8 @@ from alcove.host.copying import copy, digest, sync
 from alcove.model.errors import DriverError
 from alcove.model.workspace import Spec, WorkspaceId
 
+CHECKPOINT_TIMEOUT_S: Final = 60.0
+"""What writing processes and memory may take, for a pause and for a snapshot."""
 _NAME: Final = "memory"
 _HALF: Final = "memory.new"
 _SUMS: Final = "sums.json"

@@ -5,15 +5,11 @@ says ASLEEP only after all of it is on disk; until then, whatever ends this proc
 goes on. One rule: while it sleeps its files stay as they are.
 """
 
-from typing import Final
-
 from alcove.host import memory
 from alcove.host.parts import Parts
 from alcove.host.state import Record, Stage
 from alcove.model.errors import AlcoveError, DriverError
 from alcove.model.workspace import WorkspaceId
-
-_CHECKPOINT_TIMEOUT_S: Final = 60.0
 
 
 def fall_asleep(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
@@ -25,7 +21,7 @@ def fall_asleep(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
     try:
         half = memory.begin(directory)
         with step("sleep", "checkpoint"):
-            runtime.checkpoint(workspace, half, timeout_s=_CHECKPOINT_TIMEOUT_S)
+            runtime.checkpoint(workspace, half, timeout_s=memory.CHECKPOINT_TIMEOUT_S)
             stands = True
         with step("sleep", "sum"):
             memory.finish(directory)

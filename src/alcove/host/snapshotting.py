@@ -24,7 +24,6 @@ from alcove.model.errors import AlcoveError, DriverError, Unsupported
 from alcove.model.workspace import SnapshotId, Spec, WorkspaceId
 
 log: Final = logging.getLogger(__name__)
-_CHECKPOINT_TIMEOUT_S: Final = 60.0
 _VERB: Final = "take_snapshot"
 _KEEPABLE: Final = (
     Stage.RUNNING, Stage.PAUSED, Stage.ASLEEP, Stage.STOPPED, Stage.ENDED
@@ -140,7 +139,7 @@ class Snapshotting:
                 stack.callback(ground.cgroups.freeze, workspace, timeout_s=FREEZE_TIMEOUT_S)
                 ground.cgroups.thaw(workspace)
             (half / MEMORY).mkdir(mode=0o700)
-            runtime.checkpoint(workspace, half / MEMORY, timeout_s=_CHECKPOINT_TIMEOUT_S)
+            runtime.checkpoint(workspace, half / MEMORY, timeout_s=memory.CHECKPOINT_TIMEOUT_S)
             stack.callback(runtime.resume, workspace)
             return True
         if not paused:

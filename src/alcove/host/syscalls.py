@@ -22,6 +22,7 @@ _libc.syscall.restype = ctypes.c_long
 _OPEN_TREE: Final = 428
 _MOVE_MOUNT: Final = 429
 _OPENAT2: Final = 437
+_PIDFD_GETFD: Final = 438
 _MOUNT_SETATTR: Final = 442
 
 _OPEN_TREE_CLONE: Final = 1
@@ -166,6 +167,16 @@ def freeze_file_system(descriptor: int) -> None:
 def thaw_file_system(descriptor: int) -> None:
     """FITHAW; of one that is not frozen an OSError, EINVAL."""
     fcntl.ioctl(descriptor, 0xC0045878, struct.pack("i", 0))
+
+
+def descriptor_of(pid: int, descriptor: int) -> int:
+    """pidfd_getfd: a copy of another process's descriptor."""
+    process = os.pidfd_open(pid)
+    try:
+        found = _libc.syscall(_PIDFD_GETFD, process, descriptor, ctypes.c_uint(0))
+        return _check(found, f"descriptor {descriptor} of {pid}")
+    finally:
+        os.close(process)
 
 
 def become_subreaper() -> None:

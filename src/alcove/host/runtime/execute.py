@@ -7,12 +7,11 @@ descriptor that is not named here is closed in it.
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from alcove.host.runtime.process import ends_within
-from alcove.model.errors import DriverError
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CALL_TIMEOUT_S: Final = 30.0
@@ -27,10 +26,12 @@ def execute(
     output: int | None = None,
     stdin: bytes | None = None,
     timeout_s: float = CALL_TIMEOUT_S,
+    overdue: Callable[[int], None] | None = None,
 ) -> int:
     """Run to the end; answers the exit code. posix_spawn, because this process has threads; every
     descriptor that is not named here is close-on-exec. `stdin` is at most a few hundred bytes.
-    Raises DriverError after `timeout_s`."""
+    Raises TimeoutError after `timeout_s`, having killed it, and told its pid to `overdue` before.
+    """
     if stdin is None:
         source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     else:
@@ -38,7 +39,7 @@ def execute(
         os.write(sink, stdin)
         os.close(sink)
     try:
-        return _execute(command, source, listener, output, timeout_s)
+        return _execute(command, source, listener, output, timeout_s, overdue)
     finally:
         os.close(source)
 
@@ -49,6 +50,7 @@ def _execute(
     listener: int | None,
     output: int | None,
     timeout_s: float,
+    overdue: Callable[[int], None] | None,
 ) -> int:
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_DUP2, source, 0),
@@ -72,9 +74,13 @@ def _execute(
     descriptor = os.pidfd_open(pid)
     try:
         if not ends_within(descriptor, timeout_s):
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise DriverError(f"{Path(command[0]).name} took over {timeout_s:g} s", retry=True)
+            try:
+                if overdue is not None:
+                    overdue(pid)
+            finally:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            raise TimeoutError(f"took over {timeout_s:g} s")
     finally:
         os.close(descriptor)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

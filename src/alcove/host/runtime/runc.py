@@ -124,6 +124,10 @@ class Runc:
                 raise DriverError(
                     f"the runtime's {verb} of {workspace} failed: {said}", retry=True
                 )
+        except TimeoutError as error:
+            raise DriverError(
+                f"the runtime's {verb} of {workspace} {error}", retry=True
+            ) from error
         finally:
             log.unlink(missing_ok=True)
 

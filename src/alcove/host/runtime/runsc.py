@@ -10,7 +10,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,9 @@ from alcove.host.bundle import NETWORK_NOTE
 from alcove.host.cgroups import Cgroups
 from alcove.host.doors import Doors, new_proof
 from alcove.host.runtime.execute import CALL_TIMEOUT_S, PATH, execute, last_error
+from alcove.host.runtime.notes import forget, is_paused, mend, noted
 from alcove.host.runtime.process import reap
+from alcove.host.runtime.sentry import call_off
 from alcove.host.syscalls import unmount
 from alcove.model.errors import DriverError, Unsupported
 from alcove.model.workspace import Isolation, NetworkMode, Resources, WorkspaceId
@@ -27,6 +30,8 @@ from alcove.model.workspace import Isolation, NetworkMode, Resources, WorkspaceI
 OLDEST: Final = 20260801
 """Releases are dates; before this one a paused sandbox could not be checkpointed and go on."""
 REMEDY: Final = "run `alcove up`, which makes it ready, or install it; see `alcove doctor`"
+_PAUSE_TIMEOUT_S: Final = 10.0
+"""Tasks stop within milliseconds, but for those that wait for the host."""
 _OWN_MEMORY_MIB: Final = 96
 """Of the kernel in user space and its helper, beside the workspace's own."""
 _OWN_PIDS: Final = 256
@@ -49,6 +54,7 @@ class Runsc:
         self._cgroups = cgroups
         self._doors = doors
         self._found: tuple[str, str] | None = None
+        self._called_off: dict[WorkspaceId, ExitStack] = {}
 
     @property
     def isolation(self) -> Isolation:
@@ -108,7 +114,7 @@ class Runsc:
         self._call(workspace, arguments)
 
     def checkpoint(self, workspace: WorkspaceId, image: Path, *, timeout_s: float) -> None:
-        self._call(workspace, ["pause", workspace], timeout_s=timeout_s)
+        self._pause(workspace, timeout_s=min(timeout_s, _PAUSE_TIMEOUT_S))
         try:
             self._doors.renew(workspace)
             arguments = [
@@ -124,13 +130,42 @@ class Runsc:
         finally:
             self._doors.drain(workspace)
 
+    def _pause(self, workspace: WorkspaceId, *, timeout_s: float) -> None:
+        """Raises DriverError; it runs on then, also where it was paused before."""
+
+        def overdue(pid: int) -> None:
+            if (kept := call_off(self._state, workspace, pausing=pid)) is not None:
+                self._called_off.setdefault(workspace, ExitStack()).callback(kept.close)
+
+        before = noted(self._state, workspace)
+        try:
+            arguments = ["pause", workspace]
+            self._call(workspace, arguments, timeout_s=timeout_s, overdue=overdue)
+        except BaseException:
+            mend(self._state, workspace, before, status="paused")
+            if is_paused(self._state, workspace):
+                with suppress(DriverError):
+                    self.resume(workspace)
+            raise
+        self._let_go_of(workspace)
+
     def resume(self, workspace: WorkspaceId) -> None:
-        self._call(workspace, ["resume", workspace])
+        before = noted(self._state, workspace)
+        try:
+            self._call(workspace, ["resume", workspace])
+        finally:
+            mend(self._state, workspace, before, status="running")
 
     def delete(self, workspace: WorkspaceId) -> None:
         self._doors.close(workspace)
+        self._let_go_of(workspace)
         if self.knows(workspace):
-            self._call(workspace, ["delete", "--force", workspace])
+            try:
+                self._call(workspace, ["delete", "--force", workspace])
+            except DriverError:
+                if noted(self._state, workspace) is not None:
+                    raise
+                forget(self._state, workspace)
             reap(workspace)  # the sentry was asked how it ended; nobody asks its helpers
 
     def tear_down(self) -> None:
@@ -141,6 +176,10 @@ class Runsc:
         while os.path.ismount(kept):  # of a file, which `Path.is_mount` never calls one
             unmount(kept)
         kept.unlink(missing_ok=True)
+
+    def _let_go_of(self, workspace: WorkspaceId) -> None:
+        """Of connections on which its kernel has nothing to read any more."""
+        self._called_off.pop(workspace, ExitStack()).close()
 
     def proof(self, workspace: WorkspaceId) -> str:
         """What the agent of that workspace shows on each connection. Raises DriverError."""
@@ -184,6 +223,7 @@ class Runsc:
         output: int | None = None,
         said: bytes | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
+        overdue: Callable[[int], None] | None = None,
     ) -> None:
         found = self._program()
         if found is None:
@@ -196,10 +236,16 @@ class Runsc:
             "--restore-spec-validation=warning", *arguments,
         ]  # fmt: skip
         try:
-            code = execute(command, output=output, stdin=said, timeout_s=timeout_s)
+            code = execute(
+                command, output=output, stdin=said, timeout_s=timeout_s, overdue=overdue
+            )
             if code != 0:
                 why = last_error(log, code)
                 raise DriverError(f"runsc {arguments[0]} of {workspace} failed: {why}", retry=True)
+        except TimeoutError as error:
+            raise DriverError(
+                f"runsc {arguments[0]} of {workspace} {error}", retry=True
+            ) from error
         finally:
             log.unlink(missing_ok=True)
 
