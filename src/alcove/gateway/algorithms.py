@@ -2,8 +2,7 @@
 
 No SHA-1, no CBC, no DSA, nothing below 128 bits. Strict key exchange (against Terrapin) is
 asyncssh's with every client that knows it. AES-GCM comes before ChaCha20: OpenSSL has it in
-hardware, and through this gateway it carries a third more. Ciphers with a MAC of their own are
-left out where it is not encrypt-then-MAC.
+hardware. Ciphers with a MAC of their own are left out where it is not encrypt-then-MAC.
 """
 
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import asyncssh
 
 from alcove.core import ssh_ca
+from alcove.gateway import ciphers
 from alcove.gateway.limits import LOGIN_S
 
 KEX: Final = (
@@ -50,6 +50,7 @@ def options(
     secret: bytes, *, server: type[asyncssh.SSHServer]
 ) -> asyncssh.SSHServerConnectionOptions:
     """What every connection is set up with."""
+    ciphers.install()
     return asyncssh.SSHServerConnectionOptions(
         server_factory=server,
         server_host_keys=[asyncssh.import_private_key(ssh_ca.host_key(secret))],

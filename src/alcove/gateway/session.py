@@ -71,6 +71,11 @@ class Channel(asyncssh.SSHServerChannel[bytes]):
             max_pktsize=PACKET_MAX,
         )
 
+    def log_sent_packet(
+        self, pkttype: int, pktid: int | None, packet: bytes | SSHPacket, note: str = ""
+    ) -> None:
+        """Packets are not logged."""
+
     def _process_env_request(self, packet: SSHPacket) -> bool:
         name, value = packet.get_string(), packet.get_string()
         packet.check_end()
