@@ -43,8 +43,9 @@ ANSWER_MAX: Final = 4 * 1024 * 1024
 CALL_TIMEOUT_S: Final = 15.0
 CONNECT_TIMEOUT_S: Final = 10.0
 FRAME_MAX: Final = 1 << 20
+READ_SIZE: Final = 4 * (5 + (32 << 10))
+"""A few of the frames that the agent makes, whole."""
 _HEADER: Final = struct.Struct(">BI")
-_KINDS: Final = frozenset(range(9))
 
 
 class Frame(IntEnum):
@@ -60,6 +61,9 @@ class Frame(IntEnum):
     SIGNAL = 7
     RESYNC = 8
     """To viewers of a terminal: output was left out; where it goes on."""
+
+
+_KINDS: Final = {int(kind): kind for kind in Frame}
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,26 +343,34 @@ class Frames:
 
     def __init__(self, source: AsyncIterator[bytes]) -> None:
         self._source = source
-        self._buffer = bytearray()
 
     def __aiter__(self) -> AsyncIterator[tuple[Frame, bytes]]:
         return self._frames()
 
     async def _frames(self) -> AsyncIterator[tuple[Frame, bytes]]:
+        held = bytearray()
+        wanted = 0
         async for piece in self._source:
-            self._buffer += piece
-            at = 0
-            while len(self._buffer) - at >= _HEADER.size:
-                kind, length = _HEADER.unpack_from(self._buffer, at)
+            data = piece
+            if held:
+                # The beginning of a frame.
+                held += piece
+                if len(held) < wanted:
+                    continue
+                data = bytes(held)
+                held.clear()
+            at, wanted, size = 0, _HEADER.size, len(data)
+            while size - at >= _HEADER.size:
+                kind, length = _HEADER.unpack_from(data, at)
                 if length > FRAME_MAX or kind not in _KINDS:
                     raise Unavailable("the agent sent a frame that is none")
-                end = at + _HEADER.size + length
-                if end > len(self._buffer):
+                wanted = _HEADER.size + length
+                if size - at < wanted:
                     break
-                yield Frame(kind), bytes(self._buffer[at + _HEADER.size : end])
-                at = end
-            del self._buffer[:at]
-        if self._buffer:
+                yield _KINDS[kind], data[at + _HEADER.size : at + wanted]
+                at, wanted = at + wanted, _HEADER.size
+            held += data[at:]
+        if held:
             raise Unavailable("the agent's answer broke off in the middle of a frame")
 
 
@@ -389,7 +401,7 @@ class Process:
     async def _receive(self) -> AsyncIterator[bytes]:
         while True:
             try:
-                yield await self._stream.receive(65536)
+                yield await self._stream.receive(READ_SIZE)
             except anyio.EndOfStream:
                 return
             except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
