@@ -100,7 +100,7 @@ async def test_an_answer_with_a_secret_is_not_kept(api: Served) -> None:
     again = await client.post("/api/v2/tokens", json={"name": "x"}, headers=KEY)
     assert made.status_code == 201
     assert again.status_code == 409
-    async with api.core.db.engine.connect() as connection:
+    async with api.core.db.scan() as connection:
         rows = (await connection.exec_driver_sql("SELECT * FROM idempotency_keys")).all()
     assert made.json()["token"] not in str(rows)
 

@@ -125,7 +125,7 @@ async def test_making_and_revoking_are_told_without_the_secret(api_on: Served) -
 
 async def test_the_database_holds_no_secret(api: Served) -> None:
     made = (await (await api.client()).post(T, json={"name": "ci"})).json()
-    async with api.core.db.engine.connect() as connection:
+    async with api.core.db.scan() as connection:
         rows = (await connection.exec_driver_sql("SELECT * FROM tokens")).all()
     assert made["token"] not in str(rows)
     assert made["token"].rpartition("_")[2] not in str(rows)

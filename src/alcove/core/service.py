@@ -7,6 +7,7 @@ from typing import Any, Final
 import anyio
 
 from alcove.core import (
+    live_news,
     news,
     pool_keeper,
     reconciler,
@@ -37,7 +38,10 @@ def loops(core: Core) -> Mapping[str, Callable[[], Coroutine[Any, Any, None]]]:
         "startups": lambda: startups.run(core),
         "timers": lambda: timers.run(core),
     }
-    if not core.db.sqlite:
+    if core.db.sqlite:
+        found["checkpoints"] = core.db.checkpoints
+    else:
+        found["live_news"] = lambda: live_news.run(core)
         found["notifications"] = lambda: hear(core)
     return found
 
