@@ -130,9 +130,10 @@ class Sqlite:
 
     def _open(self, pragma: str, wait_ms: int) -> Connection:
         connection = self._engine.connect()
-        connection.exec_driver_sql(pragma)
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_ms}")
-        connection.commit()
+        cursor = connection.connection.cursor()
+        cursor.execute(pragma)
+        cursor.execute(f"PRAGMA busy_timeout={wait_ms}")
+        cursor.close()
         return connection
 
 
