@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import anyio
@@ -385,3 +386,14 @@ async def test_it_outlives_its_workspace(world: World) -> None:
     await world.settle()
     page = await exec_output_reading.find(world.core, ADA, PageRequest(), Wanted())
     assert len(page.items) == 1
+
+
+async def test_it_is_intact_however_the_clock_goes_on(world: World) -> None:
+    def ticking() -> datetime:
+        world.clock.move(microseconds=1)
+        return world.clock()
+
+    going = replace(world, core=replace(world.core, clock=ticking))
+    await _run(going, "echo out")
+    [one] = await _all(going)
+    assert (await exec_output_reading.read(going.core, ADA, one.id)).intact

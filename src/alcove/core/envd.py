@@ -15,6 +15,7 @@ from typing import Final
 
 from alcove.core.access import WORKSPACE_ID
 from alcove.core.app import Core
+from alcove.core.exec_outputs import Keeping, Ran, detail_of, made
 from alcove.core.intents import event
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import NotFound
@@ -200,6 +201,21 @@ async def tell(core: Core, entry: Entry, kind: EventKind, **detail: object) -> N
     core.journal.used(workspace.id, core.clock())
     told = event(kind, actor, workspace, {"by": "envd", **detail}, at=core.clock())
     await core.journal.record(told)
+
+
+async def tell_of_end(core: Core, entry: Entry, ran: Ran, kept: Keeping | None) -> None:
+    """Write down how a command ended, and what is kept of its output."""
+    workspace, actor = entry.workspace, entry.actor
+    output = None if kept is None else made(core, actor, workspace, ran, kept)
+    said: dict[str, object] = {"by": "envd", "command": list(ran.command)}
+    if ran.exit_code is None:
+        said["ended"] = "the caller went away"
+    else:
+        said["exit_code"] = ran.exit_code
+    said |= {"duration_ms": round(ran.duration_ms, 1), **detail_of(output)}
+    told = event(EventKind.EXEC_FINISHED, actor, workspace, said, at=ran.at)
+    await core.journal.record(told, output)
+    core.journal.used(workspace.id, ran.at)
 
 
 def _there(workspace: Workspace) -> bool:

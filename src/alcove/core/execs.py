@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import anyio
@@ -165,9 +166,10 @@ class _Telling:
         self._started = time.monotonic()
         self._exit: Exit | None = None
         self._kept = exec_outputs.keeping(core) if call.terminal is None else None
-        core.journal.used(workspace.id, core.clock())
+        now = core.clock()
+        core.journal.used(workspace.id, now)
         self._running = core.running.add(
-            workspace.id, told_after_s=LONG_S, event=self._event(EventKind.EXEC_STARTED, {})
+            workspace.id, told_after_s=LONG_S, event=self._event(EventKind.EXEC_STARTED, {}, now)
         )
 
     async def watch(
@@ -206,21 +208,22 @@ class _Telling:
             }
             if self._exit.signal:
                 detail["signal"] = self._exit.signal
-        output = None if self._kept is None else self._output(self._kept)
+        ended = self._core.clock()
+        output = None if self._kept is None else self._output(self._kept, ended)
         detail |= exec_outputs.detail_of(output)
         with anyio.CancelScope(shield=True):
-            await self._core.journal.record(self._event(kind, detail), output)
+            await self._core.journal.record(self._event(kind, detail, ended), output)
         self._core.journal.used(self._workspace.id, self._core.clock())
 
-    def _output(self, kept: Keeping) -> ExecOutput | None:
+    def _output(self, kept: Keeping, ended: datetime) -> ExecOutput | None:
         code, took_ms = None, (time.monotonic() - self._started) * 1000
         if self._exit is not None:
             code, took_ms = self._exit.exit_code, self._exit.duration_ms
         command = told(self._call.shown or self._call.command)
-        ran = Ran(command, code, took_ms, self._core.clock())
+        ran = Ran(command, code, took_ms, ended)
         return exec_outputs.made(self._core, self._actor, self._workspace, ran, kept)
 
-    def _event(self, kind: EventKind, detail: dict[str, object]) -> NewEvent:
+    def _event(self, kind: EventKind, detail: dict[str, object], at: datetime) -> NewEvent:
         asked: dict[str, object] = {
             "command": told(self._call.shown or self._call.command),
         }
@@ -229,9 +232,7 @@ class _Telling:
                 asked[name] = told([value])[0]
         if self._call.terminal is not None:
             asked["terminal"] = True
-        return event(
-            kind, self._actor, self._workspace, {**asked, **detail}, at=self._core.clock()
-        )
+        return event(kind, self._actor, self._workspace, {**asked, **detail}, at=at)
 
 
 def _limited(call: Call) -> Call:

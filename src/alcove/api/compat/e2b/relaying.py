@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from alcove.api.compat.e2b import envelopes, terminals
+from alcove.api.compat.e2b.commands import Watch
 from alcove.api.compat.e2b.errors import PortClosed, SandboxGone, response_for
 from alcove.api.compat.e2b.routing import Target
 from alcove.api.compat.e2b.terminals import Terminal
@@ -96,6 +97,8 @@ class _Relay:
         self._message: Mapping[str, Any] = {}
         """What starts a process, when that is what is asked for."""
         self._command = ""
+        self._watch: Watch | None = None
+        """Of a command without a terminal that is started here."""
         self._query = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=32)
 
     async def run(self) -> None:
@@ -123,6 +126,8 @@ class _Relay:
         try:
             await self._exchange(route, entry, headers, body)
         finally:
+            if self._watch is not None:
+                await self._watch.end()
             if number is not None:
                 self._core.running.remove(number)
             self._core.journal.used(entry.workspace.id, self._core.clock())
@@ -279,6 +284,8 @@ class _Relay:
             async for piece in self._shown(entry, response, terminal, connect=connect):
                 if connect:
                     at.feed(piece)
+                if connect and self._watch is not None:
+                    self._watch.feed(piece)
                 await self._body(piece, more=True)
         except Unavailable:
             if not connect or at.ended or not at.between:
@@ -331,8 +338,9 @@ class _Relay:
         args = process.get("args") or []  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         words = [process.get("cmd"), *(args if isinstance(args, list) else [])]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         command = told([str(word) for word in words])  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        terminals.size_of(message)
         self._message, self._command = message, " ".join(command)
+        if terminals.size_of(message) is None:
+            self._watch = Watch(self._core, entry, command)
         await envd.tell(self._core, entry, EventKind.EXEC_STARTED, command=command)
 
     def _path(self) -> str:
