@@ -23,6 +23,7 @@ from alcove.core.users import UserChanges
 from alcove.model.access import Actor, Permission
 from alcove.store import tokens
 from tests.api.exec_outputs import made_output
+from tests.api.live import live
 from tests.api.recordings import made_recording
 from tests.api.served import ADA, BOB, EVE, MAX, ROOT, Served
 from tests.conftest import T0
@@ -72,11 +73,15 @@ async def recording(api: Served, owner: Actor) -> str:
     return (await made_recording(api, owner)).id
 
 
-async def user(api: Served, owner: Actor) -> str:
+async def live_session(api: Served, owner: Actor) -> str:
+    return live(api, owner, await api.workspace(owner)).id
+
+
 async def output(api: Served, owner: Actor) -> str:
     return (await made_output(api, owner)).id
 
 
+async def user(api: Served, owner: Actor) -> str:
     return owner.name
 
 
@@ -201,11 +206,6 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v2/recordings/{recording}": Row(
         own=(YES, YES, NO, NO), other=(YES, YES, HIDDEN, NO), subject=recording
     ),
-    "GET /api/v2/server": Row(**ANYONE),
-}
-OPEN = {
-    "GET /healthz",
-    "GET /readyz",
     "GET /api/v2/exec-outputs": Row(own=(YES, YES, YES, YES), bound=YES),
     "GET /api/v2/exec-outputs/{output}": Row(
         own=(YES, YES, YES, YES), other=(YES, YES, HIDDEN, YES), subject=output
@@ -213,6 +213,15 @@ OPEN = {
     "DELETE /api/v2/exec-outputs/{output}": Row(
         own=(YES, YES, NO, NO), other=(YES, YES, HIDDEN, NO), subject=output
     ),
+    "GET /api/v2/server": Row(**ANYONE),
+    "GET /api/v2/sessions": Row(own=(YES, YES, YES, YES), bound=YES),
+    "DELETE /api/v2/sessions/{id}": Row(
+        own=(YES, YES, YES, NO), other=(YES, YES, HIDDEN, NO), subject=live_session
+    ),
+}
+OPEN = {
+    "GET /healthz",
+    "GET /readyz",
     "GET /metrics",
     "GET /schemas/template.json",
     # A program that has no credential yet asks for one.

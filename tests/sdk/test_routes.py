@@ -22,6 +22,8 @@ COVERED = {
     "GET /recordings/{recording}/proof": "recordings.verify",
     "DELETE /recordings/{recording}": "recordings.delete",
     "GET /server": "server.info",
+    "GET /sessions": "sessions.list",
+    "DELETE /sessions/{id}": "sessions.end",
     "DELETE /snapshots/{snapshot}": "snapshots.delete",
     "GET /snapshots": "snapshots.list",
     "GET /snapshots/{snapshot}": "snapshots.get",

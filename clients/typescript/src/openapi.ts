@@ -286,6 +286,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v2/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find
+         * @description Those that are open now, newest first, on all servers: one's own and those in one's own
+         *     workspaces; all of them for roles that see the fleet.
+         */
+        get: operations["find_api_v2_sessions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v2/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End
+         * @description End the connection; what ran in a terminal that outlives its viewers goes on. For whoever
+         *     is connected, the workspace's owner, and operators. Answers when it is over, or after a
+         *     second.
+         */
+        delete: operations["end_api_v2_sessions__id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v2/snapshots": {
         parameters: {
             query?: never;
@@ -1879,6 +1922,93 @@ export interface components {
             name: string;
         };
         /**
+         * LiveDetail
+         * @description What there is to say of its kind; all else is null.
+         */
+        LiveDetail: {
+            /**
+             * Channels
+             * @description Of SSH: how many are open of `shell`, `exec`, `sftp`, `forward` (connections) and `listen`
+             *     (sockets inside); those that there are none of are left out.
+             */
+            channels?: {
+                [key: string]: number;
+            } | null;
+            /**
+             * Client
+             * @description Of SSH: what the client calls itself.
+             */
+            client?: string | null;
+            /**
+             * Command
+             * @description Of an exec.
+             */
+            command?: string | null;
+            /**
+             * Method
+             * @description Of SSH: how the user was let in: `certificate`, `key` or `token`.
+             */
+            method?: string | null;
+            /**
+             * Port
+             * @description Of a tunnel.
+             */
+            port?: number | null;
+            /**
+             * Terminal
+             * @description Of a terminal: its session.
+             */
+            terminal?: string | null;
+        };
+        /**
+         * LiveKind
+         * @enum {string}
+         */
+        LiveKind: "exec" | "ssh" | "terminal" | "tunnel";
+        /**
+         * LiveSession
+         * @description One connection.
+         */
+        LiveSession: {
+            /**
+             * Address
+             * @description Where from; empty when it is not known.
+             */
+            address: string;
+            /**
+             * Began At
+             * Format: date-time
+             */
+            began_at: string;
+            detail: components["schemas"]["LiveDetail"];
+            /** Id */
+            id: string;
+            kind: components["schemas"]["LiveKind"];
+            /**
+             * Owner
+             * @description Name of the workspace's owner.
+             */
+            owner: string;
+            /**
+             * Server
+             * @description Which server has the connection.
+             */
+            server: string;
+            /**
+             * User
+             * @description Name of who is connected.
+             */
+            user: string;
+            workspace: components["schemas"]["LiveWorkspace"];
+        };
+        /** LiveWorkspace */
+        LiveWorkspace: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+        };
+        /**
          * LogLine
          * @description `source` names the step: `clone`, a script's name, `agent`, `image`.
          */
@@ -2420,6 +2550,13 @@ export interface components {
         Page_FileEntry_: {
             /** Items */
             items: components["schemas"]["FileEntry"][];
+            /** Next Cursor */
+            next_cursor?: string | null;
+        };
+        /** Page[LiveSession] */
+        Page_LiveSession_: {
+            /** Items */
+            items: components["schemas"]["LiveSession"][];
             /** Next Cursor */
             next_cursor?: string | null;
         };
@@ -4974,6 +5111,160 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    find_api_v2_sessions_get: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                kind?: components["schemas"]["LiveKind"] | null;
+                limit?: number;
+                user?: string | null;
+                workspace?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_LiveSession_"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_api_v2_sessions__id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

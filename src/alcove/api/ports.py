@@ -19,12 +19,14 @@ from alcove.api.sockets import carry, guarded
 from alcove.core import access, identity, ports
 from alcove.core.agent import Reach
 from alcove.core.app import Core
+from alcove.core.live_sessions import held
 from alcove.core.standing import still_allowed
 from alcove.drivers.base import ByteStream
 from alcove.http.access import needs
 from alcove.http.addresses import link_url
 from alcove.http.body import body
 from alcove.model.access import Actor, Permission
+from alcove.model.live_session import LiveKind
 from alcove.model.port import PORT_MAX
 from alcove.model.workspace import Workspace
 from alcove.wire.ports import NewPortLink, Port, PortLink, Ports, PortShare
@@ -109,7 +111,8 @@ async def connect(
             await socket.accept()
             address = actor.address
             await ports.opened(core, actor, workspace, port, address=address, by="tunnel")
-            await carry(_both(stream, socket), still_allowed(core, actor))
+            with held(core, actor, workspace, LiveKind.TUNNEL, port=port):
+                await carry(_both(stream, socket), still_allowed(core, actor))
 
     await guarded(socket, serve)
 

@@ -20,6 +20,7 @@ from alcove.core import execs
 from alcove.core.agent import Call, Process, Reach
 from alcove.core.agent import Frame as AgentFrame
 from alcove.core.app import Core
+from alcove.core.live_sessions import held
 from alcove.core.standing import still_allowed
 from alcove.core.waking import entered
 from alcove.http.access import needs
@@ -27,11 +28,15 @@ from alcove.http.body import parse
 from alcove.http.problem import HttpError, refuse_socket
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError, Invalid
+from alcove.model.live_session import LiveKind
+from alcove.model.workspace import Workspace
 from alcove.wire.execs import COLUMNS_MAX, Frame, ProcessRequest, ProcessSignal, TerminalSize
 
 routes = router("exec")
 FIRST_MESSAGE_S: Final = 15.0
 PAYLOAD_MAX: Final = 64 * 1024
+COMMAND_SHOWN: Final = 256
+"""Characters of a command in the list of live sessions."""
 Runner: TypeAlias = Annotated[Actor, needs(Permission.WORKSPACE_EXEC)]
 Side: TypeAlias = Annotated[int, Query(ge=1, le=COLUMNS_MAX)]
 _FROM_CLIENT: Final = {
@@ -45,24 +50,28 @@ _FROM_CLIENT: Final = {
 @routes.websocket("/workspaces/{workspace}/exec")
 async def process(socket: WebSocket, core: CoreOf, actor: Runner, ref: WorkspaceRef) -> None:
     """Run a command with live stdin, or in a terminal of its own; see `wire/execs.py`."""
-    await _must_run(core, actor, ref)
+    workspace = await _must_run(core, actor, ref)
     await socket.accept()
 
     async def serve() -> None:
-        asked = await _first(socket)
-        async with execs.process(core, actor, ref, _call(asked)) as live:
-            await carry(
-                frames_out(live, socket),
-                frames_in(live, socket),
-                still_allowed(core, actor),
-            )
+        call = _call(await _first(socket))
+        async with execs.process(core, actor, ref, call) as live:
+            line = " ".join(execs.told(call.command))
+            with held(core, actor, workspace, LiveKind.EXEC, command=line[:COMMAND_SHOWN]):
+                await carry(
+                    frames_out(live, socket),
+                    frames_in(live, socket),
+                    still_allowed(core, actor),
+                )
 
     await guarded(socket, serve)
 
 
-async def _must_run(core: Core, actor: Actor, ref: str) -> None:
+async def _must_run(core: Core, actor: Actor, ref: str) -> Workspace:
     """What can be refused before the upgrade, is."""
-    Reach.of(await entered(core, actor, ref, Permission.WORKSPACE_EXEC))
+    workspace = await entered(core, actor, ref, Permission.WORKSPACE_EXEC)
+    Reach.of(workspace)
+    return workspace
 
 
 async def guarded(socket: WebSocket, serve: Callable[[], Awaitable[None]]) -> None:

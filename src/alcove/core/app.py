@@ -13,6 +13,7 @@ from alcove.core.condition import Condition
 from alcove.core.doors import Doors
 from alcove.core.gate import Gate
 from alcove.core.journal import Journal
+from alcove.core.live import Live
 from alcove.core.metrics import Metrics
 from alcove.core.news import News
 from alcove.core.recorder import Recorders
@@ -57,6 +58,7 @@ class Core:
     usages: dict[WorkspaceId, Usage] = field(default_factory=dict[WorkspaceId, Usage])
     """The last sample of what each used, on the server that keeps the timers."""
     usage_history: UsageHistory = field(default_factory=UsageHistory)
+    live: Live = field(default_factory=Live)
     news: News = field(default_factory=News)
     gate: Gate = field(default_factory=Gate)
     catalog: Catalog = field(default_factory=Catalog)

@@ -13,12 +13,14 @@ from alcove.core import tagged
 from alcove.core.agent import Call, Frame, Process, Reach
 from alcove.core.app import Core
 from alcove.core.intents import event
+from alcove.core.live_sessions import held
 from alcove.core.recordings import recorded
 from alcove.core.terminals import SHELL
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import FieldError, Invalid, NotFound
 from alcove.model.event import EventKind, NewEvent
+from alcove.model.live_session import LiveKind
 from alcove.model.recording import SessionKind
 from alcove.model.workspace import Workspace
 
@@ -69,7 +71,8 @@ async def create(
 
 @asynccontextmanager
 async def connect(core: Core, actor: Actor, ref: str, id: str) -> AsyncGenerator[Process]:
-    """Its output, the end of what it wrote before first. Raises NotFound."""
+    """Its output, the end of what it wrote before first. Raises NotFound, and SessionEnded
+    when somebody ends this connection; the terminal goes on."""
     workspace, reach = await _at(core, actor, ref, id)
     async with tagged.attached(core, reach, TAG + id, replay=True) as process:
         await core.journal.record(_opened(core, actor, workspace, id))
@@ -77,7 +80,8 @@ async def connect(core: Core, actor: Actor, ref: str, id: str) -> AsyncGenerator
         async with recorded(
             core, actor, workspace, process, kind=SessionKind.TERMINAL, title=id, size=size
         ) as watched:
-            yield watched
+            with held(core, actor, workspace, LiveKind.TERMINAL, terminal=id):
+                yield watched
 
 
 async def find(core: Core, actor: Actor, ref: str) -> Sequence[Pty]:

@@ -20,11 +20,13 @@ from alcove.core import tagged
 from alcove.core.agent import Call, Process, Reach, View
 from alcove.core.app import Core
 from alcove.core.intents import event
+from alcove.core.live_sessions import held
 from alcove.core.recordings import recorded
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from alcove.model.event import EventKind, NewEvent
+from alcove.model.live_session import LiveKind
 from alcove.model.recording import SessionKind
 from alcove.model.workspace import Workspace
 
@@ -65,6 +67,7 @@ async def open_terminal(
 ) -> AsyncGenerator[Process]:
     """Attach to the session, or start it. Raises Conflict unless the workspace is running.
 
+    Raises SessionEnded when somebody ends this connection; the terminal goes on.
     With `view`, STARTED says where the output begins, RESYNC where it goes on after some was
     left out because this viewer was too slow, and RESIZE how large the terminal is for all.
     """
@@ -77,7 +80,8 @@ async def open_terminal(
             _opened(core, reach, call) as process,
             _recorded(core, actor, workspace, process, session, size) as watched,
         ):
-            yield watched
+            with held(core, actor, workspace, LiveKind.TERMINAL, terminal=session):
+                yield watched
     finally:
         with anyio.CancelScope(shield=True):
             closed = _told(EventKind.SESSION_CLOSED, core, actor, workspace, session)

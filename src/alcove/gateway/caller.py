@@ -4,7 +4,9 @@ Every channel goes through `Caller.enter`: it checks the permission as of now, b
 workspace up, and tells of the channel, opened or refused.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,6 +44,8 @@ class Caller:
     """For every process that is started after it was set, such as `SSH_AUTH_SOCK`."""
     goodbyes: set[Callable[[str], None]] = field(default_factory=set[Callable[[str], None]])
     """How to say why it ends, on each channel that has somebody who reads."""
+    channels: Counter[str] = field(default_factory=Counter[str])
+    """Shells, commands and SFTP that are open, by kind."""
     forwards: int = 0
     """Forwarded connections that are open."""
     listeners: int = 0
@@ -79,6 +83,15 @@ class Caller:
         """Tell of a channel that is not opened, for a reason other than those of `enter`."""
         if self._is_news(f"refused {kind}", once):
             await self.tell(EventKind.CHANNEL_REFUSED, kind, {**detail, "why": why[:TOLD_MAX]})
+
+    @contextmanager
+    def channel(self, kind: str) -> Generator[None]:
+        """Count one that is open while the block runs."""
+        self.channels[kind] += 1
+        try:
+            yield
+        finally:
+            self.channels[kind] -= 1
 
     def _is_news(self, what: str, once: str | None) -> bool:
         if once is None:

@@ -17,9 +17,10 @@ from alcove.core.app import Core
 from alcove.drivers.base import ByteStream
 from alcove.gateway.algorithms import options
 from alcove.gateway.auth import Login, new_session
-from alcove.gateway.caller import Caller
+from alcove.gateway.caller import Caller, end
 from alcove.gateway.connection import Connection, Context, Server
 from alcove.gateway.limits import Doorway
+from alcove.gateway.live import looker
 from alcove.gateway.watch import Watch
 from alcove.model.access import Actor
 from alcove.model.errors import TooMany, Unavailable
@@ -119,6 +120,7 @@ class Gateway:
             finally:
                 connection.abort()
                 tasks.cancel_scope.cancel()
+                self._core.live.remove(login.session)
                 if context.caller is not None:
                     await self._left(context.caller, context.login)
 
@@ -134,6 +136,8 @@ class Gateway:
         detail = {"method": login.method, "client": str(version)[:128]}
         if login.fingerprint:
             detail["fingerprint"] = login.fingerprint
+        if not caller.connection.is_closed():
+            self._core.live.add(looker(caller, login), lambda why: end(caller, why))
         await caller.tell(EventKind.SESSION_OPENED, "ssh", dict(detail))
 
     async def _left(self, caller: Caller, login: Login) -> None:

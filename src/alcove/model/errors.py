@@ -3,6 +3,7 @@
 AlcoveError
 ├── NotFound        there is no such thing, or the caller may not know that there is
 ├── Conflict        the thing is not in a state for this, or the name is taken
+│   └── SessionEnded    somebody ended the connection
 ├── Denied          a policy or a missing permission, with the reason
 ├── Unauthenticated no valid credential
 ├── NoGrant         a program's sign-in by device has given no token (yet)
@@ -40,6 +41,10 @@ class NotFound(AlcoveError):
 
 class Conflict(AlcoveError):
     code = "conflict"
+
+
+class SessionEnded(Conflict):
+    code = "session_ended"
 
 
 class Denied(AlcoveError):

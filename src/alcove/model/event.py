@@ -35,6 +35,8 @@ class EventKind(StrEnum):
     RECORDING_REMOVED = "recording.removed"
     RECORDING_STARTED = "recording.started"
     SESSION_CLOSED = "session.closed"
+    SESSION_ENDED = "session.ended"
+    """Somebody ended a connection that was open."""
     SESSION_OPENED = "session.opened"
     SESSION_REFUSED = "session.refused"
     SESSION_REVOKED = "session.revoked"

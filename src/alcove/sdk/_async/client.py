@@ -8,6 +8,7 @@ import httpx
 
 from alcove.sdk._async.events import AsyncEvents
 from alcove.sdk._async.exec_outputs import AsyncExecOutputs
+from alcove.sdk._async.live_sessions import AsyncLiveSessions
 from alcove.sdk._async.pools import AsyncPools
 from alcove.sdk._async.recordings import AsyncRecordings
 from alcove.sdk._async.sandboxes import TTL, AsyncSandbox, AsyncSandboxes, temporary
@@ -47,10 +48,11 @@ class AsyncAlcove:
         self.workspaces = AsyncWorkspaces(self._transport)
         self.sandboxes = AsyncSandboxes(self.workspaces)
         self.snapshots = AsyncSnapshots(self._transport)
+        self.sessions = AsyncLiveSessions(self._transport)
         self.recordings = AsyncRecordings(self._transport)
+        self.exec_outputs = AsyncExecOutputs(self._transport)
         self.templates = AsyncTemplates(self._transport)
         self.pools = AsyncPools(self._transport)
-        self.exec_outputs = AsyncExecOutputs(self._transport)
         self.users = AsyncUsers(self._transport)
         self.tokens = AsyncTokens(self._transport)
         self.ssh = AsyncSsh(self._transport)

@@ -9,6 +9,7 @@ import httpx
 
 from alcove.sdk._sync.events import Events
 from alcove.sdk._sync.exec_outputs import ExecOutputs
+from alcove.sdk._sync.live_sessions import LiveSessions
 from alcove.sdk._sync.pools import Pools
 from alcove.sdk._sync.recordings import Recordings
 from alcove.sdk._sync.sandboxes import TTL, Sandbox, Sandboxes, temporary
@@ -48,10 +49,11 @@ class Alcove:
         self.workspaces = Workspaces(self._transport)
         self.sandboxes = Sandboxes(self.workspaces)
         self.snapshots = Snapshots(self._transport)
+        self.sessions = LiveSessions(self._transport)
         self.recordings = Recordings(self._transport)
+        self.exec_outputs = ExecOutputs(self._transport)
         self.templates = Templates(self._transport)
         self.pools = Pools(self._transport)
-        self.exec_outputs = ExecOutputs(self._transport)
         self.users = Users(self._transport)
         self.tokens = Tokens(self._transport)
         self.ssh = Ssh(self._transport)

@@ -1,0 +1,36 @@
+"""The connections to workspaces that are open now."""
+
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import quote
+
+from alcove.model.live_session import LiveKind
+from alcove.sdk._async.pages import items
+from alcove.sdk._async.transport import AsyncTransport
+from alcove.wire.base import Page
+from alcove.wire.live_sessions import LiveSession
+
+
+class AsyncLiveSessions:
+    """Who is connected: over SSH, in terminals, through tunnels."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    def list(
+        self,
+        *,
+        workspace: str | None = None,
+        user: str | None = None,
+        kind: LiveKind | str | None = None,
+    ) -> AsyncIterator[LiveSession]:
+        """Newest first, of those that the caller may see. `user` is who is connected, or `me`."""
+        query: Mapping[str, str | None] = {
+            "workspace": workspace,
+            "user": user,
+            "kind": None if kind is None else str(kind),
+        }
+        return items(self._transport, Page[LiveSession], "/sessions", query)
+
+    async def end(self, id: str) -> None:
+        """End the connection. Raises NotFound when it is over, or not the caller's to see."""
+        await self._transport.send("DELETE", f"/sessions/{quote(id, safe='')}")
