@@ -2,7 +2,7 @@
 
 import pytest
 
-from alcove.core import workspaces
+from alcove.core import device_login, workspaces
 from alcove.model.access import Actor
 from alcove.model.workspace import Phase
 from tests.browser.conftest import Opener
@@ -25,6 +25,8 @@ PAGES: tuple[tuple[str, str, Actor | None], ...] = (
     ("settings", "/workspaces/{id}/settings", ADA),
     ("delete", "/workspaces/{id}/delete", ADA),
     ("not found", "/workspaces/nothing", ADA),
+    ("device", "/device", ADA),
+    ("device that asks", "/device?code={code}", ADA),
     ("components", "/-/patterns", ADA),
 )
 
@@ -35,7 +37,10 @@ def ids(site: Site) -> dict[str, str]:
     stopped = site.workspace("at-rest")
     site.call(lambda: workspaces.stop(site.core, ADA, stopped.id))
     site.until(stopped.id, Phase.STOPPED)
-    return {"id": made.id, "stopped": stopped.id}
+    begun = site.call(
+        lambda: device_login.begin(site.core, client="alcove on a laptop", address="127.0.0.1")
+    )
+    return {"id": made.id, "stopped": stopped.id, "code": begun.user_code}
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
