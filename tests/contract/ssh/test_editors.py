@@ -47,7 +47,7 @@ while True:
         conn.sendall(data)
     os._exit(0)
 """
-"""Version over HTTP, and a WebSocket that gives back what it gets, frames and all."""
+"""Version over HTTP, and an upgrade that gives back what it gets, without frames of WebSockets."""
 
 INSTALL = """
 uname -sm
@@ -93,7 +93,7 @@ async def get(stream: Stream) -> bytes:
 async def websocket(stream: Stream) -> None:
     """Upgrade, and have a long message come back."""
     key = base64.b64encode(os.urandom(16))
-    head = b"GET /?skipWebSocketFrames=false HTTP/1.1\r\nHost: localhost\r\n"
+    head = b"GET /?skipWebSocketFrames=true HTTP/1.1\r\nHost: localhost\r\n"
     head += b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     await stream.send(head + b"Sec-WebSocket-Key: " + key + b"\r\n\r\n")
     got = b""
