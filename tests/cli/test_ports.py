@@ -2,11 +2,12 @@
 
 import http.server
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Generator
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import typer
@@ -69,6 +70,37 @@ def test_a_port_of_this_machine_leads_there(
     finally:
         running.terminate()
         running.communicate()
+
+
+def test_a_forwarded_port_has_a_name_of_its_own_for_browsers(
+    alcove: CommandLine, workspace: str, port: int
+) -> None:
+    running = subprocess.Popen(
+        [ALCOVE, "port-forward", workspace, f"0:{port}", "--open"],
+        env=alcove.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        url = running.stdout.readline().strip()
+        found = re.fullmatch(rf"http://({port}--{workspace}--\w+)\.localhost:(\d+)/", url)
+        assert found is not None, url
+        asked = Request(f"http://127.0.0.1:{found[2]}/", headers={"Host": f"{found[1]}.localhost"})
+        with urlopen(asked, timeout=20) as answer:
+            assert answer.read() == b"hello"
+    finally:
+        running.terminate()
+        running.communicate()
+
+
+def test_names_for_browsers_are_for_this_machine_alone(
+    alcove: CommandLine, workspace: str
+) -> None:
+    done = alcove("port-forward", workspace, "0:80", "--open", "--address", "0.0.0.0")
+    assert done.returncode == 2
+    assert b"for 127.0.0.1 alone" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """The starters that are opened in a browser, in a real Chromium, without a network inside."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -105,6 +109,41 @@ def test_a_cell_of_a_notebook_runs_in_jupyterlab(alcove: Alcove, page: Page) -> 
         page.locator(".jp-Notebook .cm-content").first.click(timeout=SHOWN_MS)
         page.get_by_role("button", name="Run this cell and advance").click()
         expect(page.locator(".jp-OutputArea-output").first).to_have_text("42", timeout=SHOWN_MS)
+
+
+@contextmanager
+def forwarded(installation: Instance, workspace: Workspace, port: int) -> Generator[str]:
+    """Where `alcove port-forward --open` says that a browser finds the port."""
+    command = [Path(sys.executable).with_name("alcove"), "port-forward", workspace.id]
+    running = subprocess.Popen(
+        [*command, f"0:{port}", "--open"],
+        env={"ALCOVE_URL": installation.url, "ALCOVE_TOKEN": installation.token},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        yield running.stdout.readline().strip()
+    finally:
+        running.terminate()
+        running.communicate()
+
+
+@pytest.mark.parametrize(
+    ("template", "app", "shown"),
+    [("code-server", "code", ".monaco-workbench"), ("jupyterlab", "lab", ".jp-LabShell")],
+)
+def test_editors_open_without_a_domain_for_apps(
+    alcove: Alcove, installation: Instance, page: Page, template: str, app: str, shown: str
+) -> None:
+    with alcove.workspaces.create(
+        template=template, network={"mode": "none"}, timeout_s=1500
+    ) as workspace:
+        port = healthy(workspace, app).port
+        assert port is not None
+        with forwarded(installation, workspace, port) as url:
+            page.goto(url)
+            expect(page.locator(shown)).to_be_visible(timeout=SHOWN_MS)
 
 
 @pytest.mark.parametrize("below", ["host", "path"])

@@ -1,12 +1,14 @@
 """A port of this machine that leads to one of a workspace: a tunnel for each connection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 import anyio
 from anyio.abc import Listener, SocketAttribute, SocketStream
 
 from alcove.cli import screen
+from alcove.model.port import app_label
+from alcove.model.workspace import WorkspaceId
 from alcove.sdk import AlcoveError, AsyncAlcove
 from alcove.sdk._async.ports import AsyncConnection
 from alcove.sdk._async.workspaces import AsyncWorkspace
@@ -14,9 +16,15 @@ from alcove.sdk._async.workspaces import AsyncWorkspace
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
-async def forward(ref: str, address: str, ports: Sequence[tuple[int, int]]) -> None:
+async def forward(
+    ref: str,
+    address: str,
+    ports: Sequence[tuple[int, int]],
+    *,
+    listening: Callable[[str], None] | None = None,
+) -> None:
     """Local and remote ports, until it is cancelled. Raises OSError when a local one is taken:
-    then none is forwarded."""
+    then none is forwarded. `listening` gets the address of each for browsers."""
     async with AsyncAlcove() as api, AsyncExitStack() as stack:
         workspace = await api.workspaces.get(ref)
         servers: list[tuple[Listener[SocketStream], int]] = []
@@ -30,6 +38,16 @@ async def forward(ref: str, address: str, ports: Sequence[tuple[int, int]]) -> N
                     f"{address}:{port} leads to port {remote} of {workspace.name}; Ctrl-C ends."
                 )
                 tasks.start_soon(_serve, workspace, server, remote)
+                if listening is not None:
+                    listening(local_url(workspace, remote, port=port))
+
+
+def local_url(workspace: AsyncWorkspace, remote: int, *, port: int) -> str:
+    """A name of its own below `localhost`, which browsers take for this machine. Cookies do not
+    tell ports apart, so that at 127.0.0.1 all workspaces' programs would share theirs."""
+    info = workspace.info
+    label = app_label(remote, id=WorkspaceId(info.id), name=info.name, owner=info.owner)
+    return f"http://{label}.localhost:{port}/"
 
 
 async def _serve(workspace: AsyncWorkspace, server: Listener[SocketStream], remote: int) -> None:

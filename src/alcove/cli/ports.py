@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Ports of workspaces.", no_args_is_help=True)
 PORT_MAX: Final = 65535
 _FORWARD: Final = re.compile(r"(?:(\d{1,5}):)?(\d{1,5})")
+_LOOPBACK: Final = "127.0.0.1"
 _WHERE_AND_WHO: Final = ["sh", "-c", 'printf "%s\\n%s\\n" "$HOME" "$(id -un)"']
 Port = Annotated[int, typer.Argument(metavar="PORT", min=1, max=PORT_MAX)]
 _LEVELS: Final[dict[str, "LevelName"]] = {
@@ -140,8 +142,10 @@ def open_(
                 url = found.ports.link(port).url if pattern is None else _filled(pattern, port)
             case _:
                 url = editor_url(found, where, me=api.users.me().name)
-    if print_only or not (client().desktop and _opened(url)):
+    if print_only:
         screen.answer(url)
+    else:
+        _show(url)
 
 
 def editor_url(found: "Workspace", where: Where, *, me: str) -> str:
@@ -151,6 +155,12 @@ def editor_url(found: "Workspace", where: Where, *, me: str) -> str:
     folder = f"{home}/{repo}" if repo else home
     host = host_name(found.name, found.info.owner, own=found.info.owner == me)
     return next(e.url for e in links(host, folder=folder, user=user) if e.word == where.value)
+
+
+def _show(url: str) -> None:
+    """In the program for it, or else printed."""
+    if not (client().desktop and _opened(url)):
+        screen.answer(url)
 
 
 def _opened(url: str) -> bool:
@@ -173,15 +183,22 @@ def port_forward(
     ],
     address: Annotated[
         str, typer.Option("--address", help="Where to listen on this machine.")
-    ] = "127.0.0.1",
+    ] = _LOOPBACK,
+    in_browser: Annotated[
+        bool,
+        typer.Option("--open", help="Open them in the browser, each under a name of its own."),
+    ] = False,
 ) -> None:
     """Reach ports of a workspace on this machine, until Ctrl-C."""
     pairs = [read_ports(text) for text in ports]
+    if in_browser and address != _LOOPBACK:
+        raise typer.BadParameter("its names are for 127.0.0.1 alone", param_hint="--open")
     import anyio  # noqa: PLC0415 - by need
 
     from alcove.cli.forwarding import forward  # noqa: PLC0415
 
-    anyio.run(forward, workspace, address, pairs)
+    listening = _show if in_browser else None
+    anyio.run(partial(forward, workspace, address, pairs, listening=listening))
 
 
 def read_ports(text: str) -> tuple[int, int]:
