@@ -5,6 +5,7 @@ requests under way come to their end, then the loops, then what is still to be w
 """
 
 import argparse
+import gc
 import grp
 import importlib
 import logging
@@ -47,6 +48,8 @@ from alcove.web.routes import PAGES
 
 SECRET_BYTES: Final = 32
 TIDY_EVERY_S: Final = 60.0
+COLLECT_AFTER: Final = 10_000
+"""Objects made and not yet gone."""
 RESTART_AFTER_S: Final = 1.0
 LATE_IMPORTS: Final = (
     "aiosqlite",
@@ -153,6 +156,7 @@ async def _serve(settings: Settings, driver: Driver, opened: _Opened) -> None:
             for name, loop in running.items():
                 tasks.start_soon(_kept_up, core, name, loop)
             tasks.start_soon(_until_told, core, server)
+            _spare_the_collector()
             _log.info("ready", address=settings.http_address, version=version("alcove"))
             await server.serve(sockets=[opened.http])
             tasks.cancel_scope.cancel()
@@ -162,6 +166,14 @@ async def _serve(settings: Settings, driver: Driver, opened: _Opened) -> None:
             await core.aclose()
         settings.admin_socket.unlink(missing_ok=True)
     _log.info("stopped")
+
+
+def _spare_the_collector() -> None:
+    """What was loaded to get here stays; to walk all of it again and again would hold up
+    requests, and most of what a request makes is gone without the collector."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
 def loops(core: Core) -> dict[str, Callable[[], Awaitable[Any]]]:

@@ -89,8 +89,9 @@ async def run(core: "Core") -> None:
             try:
                 async with core.db.read() as tx:
                     if after is None or not core.news.watchers:
-                        after = await store.last(tx)
-                    batch = await store.read(tx, after=after, limit=BATCH)
+                        after, batch = await store.last(tx), ()
+                    else:
+                        batch = await store.read(tx, after=after, limit=BATCH)
             except Unavailable:
                 await anyio.sleep(RETRY_S)
                 continue

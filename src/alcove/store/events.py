@@ -49,6 +49,7 @@ _NUMBERED_AND_NOTIFIED: Final = _TAKE.returning(
     counters.c.value, func.pg_notify(CHANNEL, counters.c.value.cast(String))
 )
 _INSERT: Final = insert(events)
+_LAST: Final = select(counters.c.value).where(counters.c.name == "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,7 @@ def _number_at(at: datetime) -> ColumnElement[int]:
 
 async def last(tx: Tx) -> int:
     """The newest number; 0 when nothing has happened yet."""
-    return (
-        await tx.execute(select(counters.c.value).where(counters.c.name == "events"))
-    ).scalar_one()
+    return (await tx.execute(_LAST)).scalar_one()
 
 
 async def total(tx: Tx) -> int:

@@ -7,6 +7,7 @@ needs a default.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -26,6 +27,8 @@ from alcove.model.workspace import (
     WorkspaceId,
 )
 
+PARSED_MAX: Final = 2048
+"""Texts of each kind whose values are kept: a value is frozen, and the same rows come often."""
 _SPEC: Final = TypeAdapter(Spec)
 _HANDLE: Final = TypeAdapter(Handle)
 _LIFETIME: Final = TypeAdapter(Lifetime)
@@ -87,12 +90,18 @@ def dump_spec(spec: Spec) -> str:
     return _SPEC.dump_json(spec).decode()
 
 
+@lru_cache(PARSED_MAX)
 def load_spec(text: str) -> Spec:
     return _SPEC.validate_json(text)
 
 
 def dump_lifetime(lifetime: Lifetime) -> str:
     return _LIFETIME.dump_json(lifetime).decode()
+
+
+@lru_cache(PARSED_MAX)
+def _load_lifetime(text: str) -> Lifetime:
+    return _LIFETIME.validate_json(text)
 
 
 def load_workspace(row: Row[Any]) -> Workspace:
@@ -103,12 +112,12 @@ def load_workspace(row: Row[Any]) -> Workspace:
         kind=Kind(row.kind),
         template=row.template,
         template_version=row.template_version,
-        spec=_SPEC.validate_json(row.spec),
+        spec=load_spec(row.spec),
         parameters=json.loads(row.parameters),
         labels=json.loads(row.labels),
         repo=row.repo,
         branch=row.branch,
-        lifetime=_LIFETIME.validate_json(row.lifetime),
+        lifetime=_load_lifetime(row.lifetime),
         desired=Desired(row.desired),
         phase=Phase(row.phase),
         reason=row.reason,
@@ -135,6 +144,11 @@ def dump_recipe(recipe: Recipe) -> str:
     return _RECIPE.dump_json(recipe).decode()
 
 
+@lru_cache(PARSED_MAX)
+def _load_recipe(text: str) -> Recipe:
+    return _RECIPE.validate_json(text)
+
+
 def load_template(row: Row[Any]) -> Template:
     return Template(
         name=row.name,
@@ -149,7 +163,7 @@ def load_version(row: Row[Any]) -> TemplateVersion:
     return TemplateVersion(
         template=row.template,
         number=row.number,
-        recipe=_RECIPE.validate_json(row.recipe),
+        recipe=_load_recipe(row.recipe),
         digest=row.digest,
         message=row.message,
         created_at=row.created_at,
