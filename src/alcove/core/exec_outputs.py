@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from alcove.core import identity
@@ -141,4 +142,9 @@ def _removed(removed: Removed, why: str) -> NewEvent:
 
 def _expiry(core: "Core", now: datetime) -> datetime | None:
     text = core.settings.recording_ttl
-    return now + timedelta(seconds=parse_duration(text)) if text else None
+    return now + _duration(text) if text else None
+
+
+@lru_cache(maxsize=8)
+def _duration(text: str) -> timedelta:
+    return timedelta(seconds=parse_duration(text))

@@ -1,6 +1,5 @@
 """Ids, and names for workspaces whose owner gave none."""
 
-import base64
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -47,7 +46,7 @@ def new_recording_id(pick: Pick = secrets.randbelow) -> RecordingId:
 
 def new_exec_output_id() -> ExecOutputId:
     """Made for each command: one draw, not one for each character."""
-    return ExecOutputId("out-" + base64.b32encode(secrets.token_bytes(10)).decode().lower())
+    return ExecOutputId("out-" + secrets.token_hex(10))
 
 
 def made_up_name(pick: Pick = secrets.randbelow) -> str:
