@@ -1,5 +1,6 @@
 """Recording of terminals, with the real agent."""
 
+import time
 from pathlib import Path
 
 import anyio
@@ -120,6 +121,29 @@ async def test_fifty_megabytes_go_through_in_order_and_in_little_memory(
     row = await one_of(recorded)
     assert len(shown_in(recorded, row)) == size
     assert (await recording_proof.verify(recorded.core, ADA, row.id)).intact
+
+
+async def test_the_log_is_told_of_many_chunks_of_a_stream_at_once(
+    recorded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = recording_file.CastFile.sync, 0
+
+    def counted(file: recording_file.CastFile) -> None:
+        nonlocal synced
+        synced += 1
+        sync(file)
+
+    monkeypatch.setattr(recording_file.CastFile, "sync", counted)
+    monkeypatch.setattr(recording_file, "CHUNK_BYTES", 64 << 10)
+    line = "stty -opost; i=0; while [ $i -lt 30 ]; do head -c 1000000 /dev/zero; i=$((i+1)); done"
+    began = time.monotonic()
+    async with execs.process(recorded.core, ADA, "api", terminal(line)) as process:
+        async for _ in process.frames():
+            pass
+    # The first one, and the last at the end, whenever those are.
+    assert synced <= (time.monotonic() - began) / recorder.TELL_S + 2
+    chunks = [e for e in await recorded.events() if e.kind == EventKind.RECORDING_EXTENDED]
+    assert len(chunks) > 2 * synced
 
 
 async def test_two_hundred_at_once_are_each_recorded(recorded: World) -> None:

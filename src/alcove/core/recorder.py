@@ -29,6 +29,8 @@ BATCH_BYTES: Final = 64 << 10
 BATCH_S: Final = 0.005
 """While output comes in a stream it is written so much at a time, or so often. What comes after
 a pause as long as that, such as the echo of a key, is written at once."""
+TELL_S: Final = 0.1
+"""So often at most chunks are brought to the disk and told of: those of a stream together."""
 IDLE_S: Final = 0.7
 """After so long without output, what has come before is a chunk."""
 _OUTPUT: Final = frozenset({Frame.STDOUT, Frame.STDERR})
@@ -237,8 +239,11 @@ class Recorder(Process):
             self._chunked.set()
 
     async def _sync(self) -> None:
+        began = 0.0
         while True:
             await self._chunked.wait()
+            await anyio.sleep(max(0.0, began + TELL_S - time.monotonic()))
+            began = time.monotonic()
             self._chunked = anyio.Event()
             try:
                 await to_thread.run_sync(self._file.sync, limiter=self._shared.syncers)
