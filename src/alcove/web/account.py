@@ -16,7 +16,7 @@ from alcove.core.pages import PageRequest
 from alcove.core.tokens import TokenDraft
 from alcove.http.access import needs, needs_sign_in
 from alcove.http.body import read_form
-from alcove.http.problem import field_errors
+from alcove.http.problem import faults_of
 from alcove.model.access import OWN, Actor, Permission
 from alcove.model.errors import AlcoveError, FieldError, Invalid
 from alcove.model.identity import Token, User
@@ -119,11 +119,8 @@ async def change_password(request: Request, core: CoreOf, actor: Me) -> Response
                 current=None if wanted.current is None else wanted.current.get_secret_value(),
                 new=wanted.new.get_secret_value(),
             )
-        except ValidationError as error:
-            faults = field_errors(error.errors(include_url=False, include_input=False))
-            errors |= {fault.field: fault.message for fault in faults}
-        except Invalid as error:
-            errors |= {fault.field: fault.message for fault in error.errors}
+        except (ValidationError, Invalid) as error:
+            errors |= {fault.field: fault.message for fault in faults_of(error)}
     if errors:
         return await _account(request, core, actor, errors=errors, status=422)
     return see("/account?changed=1")
@@ -168,11 +165,8 @@ async def make_token(request: Request, core: CoreOf, actor: TokenOwner) -> Respo
             workspace=wanted.workspace,
         )
         made, secret = await tokens.create(core, actor, draft)
-    except ValidationError as error:
-        faults = field_errors(error.errors(include_url=False, include_input=False))
-    except AlcoveError as error:
-        found = error.errors if isinstance(error, Invalid) else ()
-        faults = found or (FieldError("", str(error)),)
+    except (ValidationError, AlcoveError) as error:
+        faults = faults_of(error)
     else:
         return await _tokens(request, core, actor, made=made, secret=secret.text)
     return await _tokens(request, core, actor, values=fields, faults=faults, status=422)
@@ -199,11 +193,8 @@ async def add_key(request: Request, core: CoreOf, actor: Me) -> Response:
             strict=False,
         )
         await ssh_keys.add(core, actor, name=wanted.name, public_key=wanted.public_key)
-    except ValidationError as error:
-        faults = field_errors(error.errors(include_url=False, include_input=False))
-    except AlcoveError as error:
-        found = error.errors if isinstance(error, Invalid) else ()
-        faults = found or (FieldError("", str(error)),)
+    except (ValidationError, AlcoveError) as error:
+        faults = faults_of(error)
     else:
         return see("/keys")
     # What was pasted is not shown again: it may be the private key.

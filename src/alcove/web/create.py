@@ -21,7 +21,7 @@ from alcove.core.app import Core
 from alcove.core.templates import CatalogEntry
 from alcove.http.access import needs
 from alcove.http.body import read_form
-from alcove.http.problem import field_errors
+from alcove.http.problem import faults_of
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import (
     AlcoveError,
@@ -151,10 +151,8 @@ async def create(request: Request, core: CoreOf, actor: Creator, name: Name) -> 
     try:
         wanted = NewWorkspace.model_validate(wanted_of(entry, fields), strict=False)
         made = await workspaces.create(core, actor, wanted)
-    except ValidationError as error:
-        faults = field_errors(error.errors(include_url=False, include_input=False))
-    except Invalid as error:
-        faults = error.errors or (FieldError("", str(error)),)
+    except (ValidationError, Invalid) as error:
+        faults = faults_of(error)
     except Conflict as error:
         faults = (FieldError("name" if fields.get("name") else "", str(error)),)
     except (Denied, QuotaExceeded, Unsupported) as error:
@@ -312,7 +310,7 @@ async def _preview(
         wanted = NewWorkspace.model_validate(wanted_of(entry, fields), strict=False)
         _, made = await templates.render_dry(core, actor, entry.template.name, wanted)
     except ValidationError as error:
-        [first, *_] = field_errors(error.errors(include_url=False, include_input=False))
+        [first, *_] = faults_of(error)
         return Preview(None, None, command, f"{first.field}: {first.message}")
     except AlcoveError as error:
         return Preview(None, None, command, str(error))

@@ -17,7 +17,7 @@ from alcove.core.sign_in import link_url
 from alcove.core.users import UserChanges, UserDraft
 from alcove.http.access import needs
 from alcove.http.body import read_form
-from alcove.http.problem import field_errors
+from alcove.http.problem import faults_of
 from alcove.model.access import Actor, Permission, Role, allows
 from alcove.model.errors import AlcoveError, Conflict, FieldError, Invalid
 from alcove.model.identity import Token
@@ -146,10 +146,8 @@ async def create(request: Request, core: CoreOf, actor: Manager) -> Response:
             service=wanted.service,
         )
         made = await users.create(core, actor, draft)
-    except ValidationError as error:
-        faults = field_errors(error.errors(include_url=False, include_input=False))
-    except Invalid as error:
-        faults = error.errors or (FieldError("", str(error)),)
+    except (ValidationError, Invalid) as error:
+        faults = faults_of(error)
     except AlcoveError as error:
         faults = (FieldError("name" if isinstance(error, Conflict) else "", str(error)),)
     else:

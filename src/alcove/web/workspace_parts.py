@@ -20,7 +20,7 @@ from alcove.core.logs import LogLine
 from alcove.core.pages import PageRequest
 from alcove.http.access import needs
 from alcove.http.body import read_form
-from alcove.http.problem import field_errors
+from alcove.http.problem import faults_of
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import AlcoveError, Conflict, FieldError, Invalid, NotFound
 from alcove.model.snapshot import Snapshot
@@ -166,10 +166,8 @@ async def save_settings(request: Request, core: CoreOf, actor: Updater, id: Id) 
             await _change(core, actor, workspace, fields), strict=False
         )
         await workspaces.update(core, actor, workspace.id, change)
-    except ValidationError as error:
-        faults = field_errors(error.errors(include_url=False, include_input=False))
-    except Invalid as error:
-        faults = error.errors or (FieldError("", str(error)),)
+    except (ValidationError, Invalid) as error:
+        faults = faults_of(error)
     except Conflict as error:
         faults = (FieldError("", str(error)),)
     else:
@@ -183,7 +181,7 @@ async def take_snapshot(request: Request, core: CoreOf, actor: Keeper, id: Id) -
     try:
         asked = NewSnapshot(name=name)
     except ValidationError as error:
-        [fault, *_] = field_errors(error.errors(include_url=False, include_input=False))
+        [fault, *_] = faults_of(error)
         raise Invalid(f"name: {fault.message}", [fault]) from None
     await snapshots.take(core, actor, id, asked)
     return see(f"/workspaces/{id}/settings#snapshots")
