@@ -90,17 +90,17 @@ class Streaming(Response):
         media_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._core = core
-        self._actor = actor
+        self.core = core
+        self.actor = actor
         self._fill = fill
-        self._head = {"content-type": media_type, **(headers or {})}
+        self.head = {"content-type": media_type, **(headers or {})}
         self._events = media_type == EVENT_STREAM
         self.background = None
         self.status_code = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        writer = Writer(send, self.status_code, self._head)
-        error = await self._run(receive, writer)
+        writer = Writer(send, self.status_code, self.head)
+        error = await self.run(receive, writer)
         if error is None:
             await writer.end()
             return
@@ -112,8 +112,12 @@ class Streaming(Response):
                 return
         raise error
 
-    async def _run(self, receive: Receive, writer: Writer) -> Exception | None:
-        """Answers what went wrong. A task group would wrap it, so it is carried out by hand."""
+    async def run(
+        self, receive: Receive, writer: Writer, *, recheck: bool = True
+    ) -> Exception | None:
+        """Fill it, and answer what went wrong; the end is the caller's to write. `recheck`:
+        whether the actor's right to it is looked at meanwhile."""
+        # A task group would wrap what went wrong, so that it is carried out by hand.
         failed: Exception | None = None
 
         async def watch_client() -> None:
@@ -124,14 +128,15 @@ class Streaming(Response):
         async def watch_actor() -> None:
             nonlocal failed
             try:
-                await still_allowed(self._core, self._actor)
+                await still_allowed(self.core, self.actor)
             except AlcoveError as error:
                 failed = error
                 tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch_client)
-            tasks.start_soon(watch_actor)
+            if recheck:
+                tasks.start_soon(watch_actor)
             if self._events:
                 tasks.start_soon(_beat, writer)
             try:
