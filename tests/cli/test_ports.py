@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -90,6 +91,31 @@ def test_a_forwarded_port_has_a_name_of_its_own_for_browsers(
         asked = Request(f"http://127.0.0.1:{found[2]}/", headers={"Host": f"{found[1]}.localhost"})
         with urlopen(asked, timeout=20) as answer:
             assert answer.read() == b"hello"
+    finally:
+        running.terminate()
+        running.communicate()
+
+
+def test_a_browser_that_waits_for_its_page_gets_it(
+    alcove: CommandLine, workspace: str, port: int, tmp_path: Path
+) -> None:
+    browser = tmp_path / "browser"
+    # What looks the name up here need not know that those below localhost are this machine.
+    get = 'curl -sS --connect-to "::127.0.0.1:" -o "$0.page" "$1"'
+    browser.write_text(f"#!/bin/sh\n{get}\n")
+    browser.chmod(0o755)
+    running = subprocess.Popen(
+        [ALCOVE, "port-forward", workspace, f"0:{port}", "--open"],
+        env={**alcove.environment, "BROWSER": f"{browser} %s"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    page = tmp_path / "browser.page"
+    try:
+        deadline = time.monotonic() + 20
+        while not (page.exists() and page.read_bytes() == b"hello"):
+            assert time.monotonic() < deadline, "the browser waits"
+            time.sleep(0.05)
     finally:
         running.terminate()
         running.communicate()

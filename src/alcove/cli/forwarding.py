@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 import anyio
+from anyio import to_thread
 from anyio.abc import Listener, SocketAttribute, SocketStream
 
 from alcove.cli import screen
@@ -39,7 +41,11 @@ async def forward(
                 )
                 tasks.start_soon(_serve, workspace, server, remote)
                 if listening is not None:
-                    listening(local_url(workspace, remote, port=port))
+                    # A browser in a terminal does not give back control before it has the page.
+                    there = local_url(workspace, remote, port=port)
+                    tasks.start_soon(
+                        partial(to_thread.run_sync, abandon_on_cancel=True), listening, there
+                    )
 
 
 def local_url(workspace: AsyncWorkspace, remote: int, *, port: int) -> str:
