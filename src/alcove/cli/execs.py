@@ -117,9 +117,9 @@ def pass_through(process: "Process", near: NearEnd) -> "Exit":
     """Connect a process to our own stdin, stdout and stderr until it has ended."""
     pump = _Pump(process, near)
     try:
-        with _raw_mode(near.terminal), pump.running():
+        with raw_mode(near.terminal), pump.running():
             for output in process:
-                _write_all(1 if output.stream == "stdout" else 2, output.data)
+                write_all(1 if output.stream == "stdout" else 2, output.data)
     except BrokenPipeError:
         # Leaving the connection ends the command there, as a closed pipe would have here.
         raise typer.Exit(BROKEN_PIPE) from None
@@ -146,7 +146,7 @@ class _Pump:
         thread = threading.Thread(target=self._run, name="stdin", daemon=True)
         before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         try:
-            with _handling(signals | sizes):
+            with handling(signals | sizes):
                 thread.start()
                 yield
         finally:
@@ -216,7 +216,7 @@ def _terminal() -> "Terminal":
 
 
 @contextmanager
-def _raw_mode(wanted: bool) -> Generator[None]:
+def raw_mode(wanted: bool) -> Generator[None]:
     """Hand keys over as they are typed, and put the terminal back whatever happens."""
     if not wanted or not sys.stdin.isatty():
         yield
@@ -237,7 +237,8 @@ _Handler = Callable[[int, FrameType | None], None]
 
 
 @contextmanager
-def _handling(handlers: dict[signal.Signals, _Handler]) -> Generator[None]:
+def handling(handlers: "dict[signal.Signals, _Handler]") -> Generator[None]:
+    """These handlers, for as long as the block runs."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
@@ -246,7 +247,8 @@ def _handling(handlers: dict[signal.Signals, _Handler]) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Past the buffers of `sys.stdout`."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -42,6 +42,10 @@ class AsyncSocket:
         except ConnectionClosed as error:
             raise _ended(self._url, error) from error
 
+    async def aclose(self) -> None:
+        """Whoever receives meanwhile is told Unavailable."""
+        await self._connection.close()
+
     async def receive(self) -> bytes | str:
         try:
             return await self._connection.recv()

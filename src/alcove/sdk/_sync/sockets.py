@@ -43,6 +43,10 @@ class Socket:
         except ConnectionClosed as error:
             raise _ended(self._url, error) from error
 
+    def close(self) -> None:
+        """Whoever receives meanwhile is told Unavailable."""
+        self._connection.close()
+
     def receive(self) -> bytes | str:
         try:
             return self._connection.recv()
