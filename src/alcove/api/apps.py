@@ -6,33 +6,43 @@ has an origin of its own, and browsers keep it apart from Alcove and from other 
 host below the domain ever reaches the API.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import quote
 
 import anyio
 from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from alcove.api import apps_entry
+from alcove.api.apps_requests import (
+    PREFLIGHT,
+    header,
+    is_navigation,
+    is_preflight,
+    on_our_origin,
+    raw_path,
+    refuse_other_sites,
+    refuse_our_pages,
+    within,
+    without_link,
+)
 from alcove.core import apps, identity, ports
 from alcove.core.app import Core
 from alcove.core.ports import Link
 from alcove.core.proofs import SecretKind, parse
 from alcove.core.waking import awake
-from alcove.http.addresses import LINK_QUERY, PATHS, label_below
+from alcove.http.addresses import PATHS, label_below
 from alcove.http.context import context_of
 from alcove.http.problem import HttpError, refuse_socket, response_for
 from alcove.http.relay import Outward, relay
-from alcove.http.relay_headers import Inward, RawHeaders, inward, outward
+from alcove.http.relay_headers import Inward, inward, outward
 from alcove.model.access import SYSTEM, Actor
 from alcove.model.errors import (
     AlcoveError,
-    Denied,
     NotFound,
     TooMany,
     Unauthenticated,
@@ -49,20 +59,6 @@ RECHECK_S: Final = 2.0
 """How soon a connection ends after the right to it did."""
 CLOSING_S: Final = 0.25
 REFUSED_PER_MINUTE: Final = 120
-SANDBOX: Final = "sandbox allow-scripts allow-forms allow-popups"
-_ON_OUR_ORIGIN: Final = {
-    "content-security-policy": SANDBOX,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "x-robots-tag": "noindex",
-}
-_NOT_ON_OUR_ORIGIN: Final = (
-    b"service-worker-allowed",
-    b"strict-transport-security",
-    b"referrer-policy",
-    b"x-content-type-options",
-)
-_TARGET: Final = re.compile(r"/[!-~]*")
 
 
 async def serve_port(
@@ -139,7 +135,7 @@ class Apps:
         if scope["type"] not in {"http", "websocket"}:
             await self._inner(scope, receive, send)
             return
-        host = _header(scope, b"host")
+        host = header(scope, b"host")
         label = label_below(host, self._core.settings.apps_host)
         try:
             if label is not None:
@@ -165,16 +161,16 @@ class Apps:
             answer = await apps_entry.arrive(core, scope, label)
             await answer(scope, receive, send)
             return
-        path, linked = _without_link(_raw_path(scope))
+        path, linked = without_link(raw_path(scope))
         workspace, port = await find(core, name)
-        if linked is not None and _is_navigation(scope):
+        if linked is not None and is_navigation(scope):
             link, _ = await self._link(linked, workspace, port, path)
             there = apps_entry.with_link(core, scope, link, path)
             await there(scope, receive, send)
             return
         way = await self._way(scope, workspace, port, path, linked)
         if way is None or workspace is None:
-            if way is None and _is_navigation(scope):
+            if way is None and is_navigation(scope):
                 answer = apps_entry.begin(core, scope, label, path)
                 await answer(scope, receive, send)
                 return
@@ -209,12 +205,12 @@ class Apps:
             passed = await apps_entry.passed(core, scope, workspace, port)
             if isinstance(passed, Link):
                 await self._link(passed.token, workspace, port, path)
-                _refuse_other_sites(core, scope, workspace)
+                refuse_other_sites(core, scope, workspace)
                 return self._by_link(passed)
             actor, by = passed, "browser"
         if workspace is not None and await ports.may_open(core, actor, workspace, port):
             if by == "browser" and not await ports.may_open(core, None, workspace, port):
-                _refuse_other_sites(core, scope, workspace)
+                refuse_other_sites(core, scope, workspace)
             return _Way(actor, by if actor else "public", self._still(actor, workspace, port))
         if actor is not None:
             raise NotFound("there is no such app, or it is not yours to see")
@@ -253,7 +249,7 @@ class Apps:
     async def _by_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`/apps/<token>/…`, on our own origin."""
         core = self._core
-        raw = _raw_path(scope)
+        raw = raw_path(scope)
         token, slash, rest = raw[len(PATHS) :].partition("/")
         if not slash:
             where, question, query = token.partition("?")
@@ -262,9 +258,9 @@ class Apps:
             return
         link, workspace = await ports.check(core, token)
         within(link, f"/{rest}")
-        _refuse_our_pages(scope)
-        if _is_preflight(scope):
-            await _PREFLIGHT(scope, receive, send)
+        refuse_our_pages(scope)
+        if is_preflight(scope):
+            await PREFLIGHT(scope, receive, send)
             return
         prefix = f"{PATHS}{token}"
         way = self._by_link(link)
@@ -300,25 +296,6 @@ async def find(core: Core, name: AppName) -> tuple[Workspace | None, int]:
     return found, port
 
 
-def on_our_origin(headers: RawHeaders, *, prefix: str) -> RawHeaders:
-    """What an app may say where it shares our origin: in a sandbox, without cookies, and with
-    its own redirects kept below its prefix. Whoever has the token may read, from anywhere."""
-    kept = outward(headers, set_cookies=False, drop=_NOT_ON_OUR_ORIGIN, more=dict(_ON_OUR_ORIGIN))
-    if not any(name == b"access-control-allow-origin" for name, _ in kept):
-        kept.append((b"access-control-allow-origin", b"*"))
-    return [(n, _below(v, prefix) if n == b"location" else v) for n, v in kept]
-
-
-def within(link: Link, path: str) -> Link:
-    """Raises NotFound unless the link opens this path, however it may be read inside."""
-    if link.path_prefix != "/":
-        plain = unquote(path.partition("?")[0])
-        steps = re.split(r"[/\\]", unquote(plain))
-        if not plain.startswith(link.path_prefix) or ".." in steps or "." in steps:
-            raise NotFound(f"this link opens only what begins with {link.path_prefix}")
-    return link
-
-
 async def _while(act: Callable[[], Awaitable[None]], core: Core, allowed: Allowed | None) -> None:
     """Until it is done, no longer allowed, or the server is about to end."""
     failed: list[Exception] = []
@@ -352,9 +329,9 @@ async def _while(act: Callable[[], Awaitable[None]], core: Core, allowed: Allowe
 
 async def _bearer(core: Core, scope: Scope) -> Actor | None:
     """The actor behind a token of ours. What is not ours is the app's own business."""
-    given = _header(scope, TOKEN_HEADER)
+    given = header(scope, TOKEN_HEADER)
     if not given:
-        scheme, _, text = _header(scope, b"authorization").partition(" ")
+        scheme, _, text = header(scope, b"authorization").partition(" ")
         given = text.strip() if scheme.lower() == "bearer" else ""
     if parse(given, SecretKind.TOKEN) is None:
         return None
@@ -378,100 +355,6 @@ def _slow_down(core: Core, scope: Scope) -> None:
     limit = REFUSED_PER_MINUTE
     if wait := core.gate.rates.take(key, per_minute=limit, burst=limit, now=core.clock()):
         raise TooMany("too many requests; wait a little", retry_after_s=max(1, round(wait)))
-
-
-def _refuse_other_sites(core: Core, scope: Scope, workspace: Workspace | None) -> None:
-    """A cookie is sent with what other pages ask for too. They may lead here, and no more; the
-    other apps of the same workspace may do more if they say who they are."""
-    origin = _header(scope, b"origin")
-    own = _header(scope, b"host").lower()
-    if origin:
-        host = origin.partition("://")[2].lower()
-        if host == own or _is_sibling(core, host, own, workspace):
-            return
-        raise Denied("this request comes from a page of another site")
-    site = _header(scope, b"sec-fetch-site")
-    if site in {"", "same-origin", "none"} and scope["type"] == "http":
-        return
-    if not site and scope["type"] == "websocket":
-        return
-    if _is_navigation(scope) and _header(scope, b"sec-fetch-dest") in {"", "document"}:
-        return
-    raise Denied("this request comes from a page of another site")
-
-
-def _is_sibling(core: Core, host: str, own: str, workspace: Workspace | None) -> bool:
-    """Names are compared with ids left out: the label behind the port is what names it."""
-    label = label_below(host, core.settings.apps_host)
-    other = None if label is None else read_app_label(label)
-    mine = read_app_label(label_below(own, core.settings.apps_host) or "")
-    if other is None or mine is None or workspace is None:
-        return False
-    return other.ref in {mine.ref, workspace.id}
-
-
-def _refuse_our_pages(scope: Scope) -> None:
-    """What an app sends must not become part of one of our own pages, nor a service worker."""
-    ours = _header(scope, b"sec-fetch-site") == "same-origin"
-    if _header(scope, b"service-worker") or (ours and not _is_navigation(scope)):
-        raise Denied("apps are not for Alcove's own pages")
-
-
-def _is_navigation(scope: Scope) -> bool:
-    """Whether somebody looks at this address in a browser."""
-    if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
-        return False
-    mode = _header(scope, b"sec-fetch-mode")
-    return mode == "navigate" if mode else "text/html" in _header(scope, b"accept")
-
-
-def _is_preflight(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["method"] != "OPTIONS":
-        return False
-    return bool(_header(scope, b"access-control-request-method"))
-
-
-_PREFLIGHT: Final = Response(
-    status_code=204,
-    headers={
-        "access-control-allow-origin": "*",
-        "access-control-allow-methods": "*",
-        "access-control-allow-headers": "*",
-        "access-control-max-age": "600",
-    },
-)
-
-
-def _without_link(path: str) -> tuple[str, str | None]:
-    """The path and query without the link's token, and the token."""
-    where, question, query = path.partition("?")
-    if LINK_QUERY not in query:
-        return path, None
-    pairs = parse_qsl(query, keep_blank_values=True)
-    token = next((value for name, value in pairs if name == LINK_QUERY), None)
-    kept = urlencode([pair for pair in pairs if pair[0] != LINK_QUERY])
-    return where + (question + kept if kept else ""), token
-
-
-def _below(location: bytes, prefix: str) -> bytes:
-    if location.startswith(b"/") and not location.startswith((b"//", b"/\\")):
-        return prefix.encode() + location
-    return location
-
-
-def _raw_path(scope: Scope) -> str:
-    """As it was asked for, with its query. Raises HttpError(400) for what cannot be passed on."""
-    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    query: bytes = scope.get("query_string") or b""
-    path = (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
-    if not _TARGET.fullmatch(path):
-        raise HttpError(400, "the address cannot be passed on")
-    return path
-
-
-def _header(scope: Scope, wanted: bytes) -> str:
-    found: list[bytes] = [value for name, value in scope["headers"] if name.lower() == wanted]
-    return found[0].decode("latin-1") if found else ""
 
 
 async def _refuse(
