@@ -1,6 +1,7 @@
 """The starter templates, as far as they can be tried without running them."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from alcove.model.image import DebianImage
+from alcove.model.pool import DEMAND_MEMORY, Demand, target
 from alcove.model.template import Recipe
 from alcove.model.workspace import Isolation, Kind, NetworkMode, RootMode
 from alcove.recipes.lint import lint
@@ -211,3 +213,17 @@ def test_going_back_to_debians_go_leaves_what_is_not_ours(tmp_path: Path) -> Non
     done = run_script(tmp_path, "go", "go", ALCOVE_PARAMETER_GO="debian")
     assert done.returncode == 0
     assert [p.name for p in run_dir.iterdir()] == ["go"]
+
+
+def test_sandboxes_of_agents_come_from_a_pool_that_an_idle_machine_does_not_have() -> None:
+    pool, now = starter("ai-agent-sandbox").pool, datetime(2026, 1, 5, 12, tzinfo=UTC)
+    assert pool.on
+    assert target(pool, Demand(), now=now) == 0
+    assert target(pool, Demand((now - timedelta(minutes=1),)), now=now) == 2
+    assert target(pool, Demand((now - DEMAND_MEMORY,)), now=now) == 0
+    assert target(pool, Demand((now,) * 200), now=now) == 8
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ai-agent-sandbox"])
+def test_other_starters_have_no_pool_unless_an_operator_gives_them_one(name: str) -> None:
+    assert not starter(name).pool.on
