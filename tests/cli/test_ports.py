@@ -117,7 +117,7 @@ def test_a_browser_that_waits_for_its_page_gets_it(
             assert time.monotonic() < deadline, "the browser waits"
             time.sleep(0.05)
     finally:
-        running.terminate()
+        running.kill()
         running.communicate()
 
 
