@@ -137,6 +137,16 @@ async def test_a_terminal_is_not_kept_twice(world: World) -> None:
     assert await _all(world) == []
 
 
+async def test_what_a_detached_process_says_as_it_starts_is_not_its_output(world: World) -> None:
+    call = Call(command=shell("echo ready; sleep 60"), tag="t", detach=True)
+    async with execs.stream(world.core, ADA, "api", call) as frames:
+        async for kind, _ in frames:
+            if kind is Frame.STDOUT:
+                break
+    await world.core.journal.flush(world.core)
+    assert await _all(world) == []
+
+
 async def test_what_was_written_before_the_caller_left_is_kept(world: World) -> None:
     call = Call(command=shell("echo begun; sleep 60"))
     async with execs.stream(world.core, ADA, "api", call) as frames:
@@ -237,14 +247,15 @@ async def test_output_that_waits_is_bounded_in_bytes(
     monkeypatch.setattr(journal, "WAITING_BYTES_MAX", 3)
     event = NewEvent(EventKind.EXEC_FINISHED, ADA.id, "ws-1")
     await world.core.journal.record(event, _made(world, "ws-1", b"1234"))
-    async with anyio.create_task_group() as group:
-        for text in (b"5678", b"9"):
-            group.start_soon(world.core.journal.record, event, _made(world, "ws-1", text))
-        await anyio.wait_all_tasks_blocked()
-        assert world.core.journal.waiting == 1
-        while world.core.journal.waiting:
-            await world.core.journal.flush(world.core)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            for text in (b"5678", b"9"):
+                group.start_soon(world.core.journal.record, event, _made(world, "ws-1", text))
             await anyio.wait_all_tasks_blocked()
+            assert world.core.journal.waiting == 1
+            while world.core.journal.waiting:
+                await world.core.journal.flush(world.core)
+                await anyio.wait_all_tasks_blocked()
     assert len(await _all(world)) == 3
 
 
