@@ -135,6 +135,7 @@ async def test_the_log_is_told_of_many_chunks_of_a_stream_at_once(
 
     monkeypatch.setattr(recording_file.CastFile, "sync", counted)
     monkeypatch.setattr(recording_file, "CHUNK_BYTES", 64 << 10)
+    monkeypatch.setattr(recorder, "TELL_S", 5.0)
     line = "stty -opost; i=0; while [ $i -lt 30 ]; do head -c 1000000 /dev/zero; i=$((i+1)); done"
     began = time.monotonic()
     async with execs.process(recorded.core, ADA, "api", terminal(line)) as process:

@@ -33,7 +33,7 @@ async def read(
     visible = visible_to(actor, filters)
     if visible is None:
         return ()
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         return await events.read(tx, after=after, filters=visible, limit=min(limit, READ_MAX))
 
 
@@ -44,7 +44,7 @@ async def newest(
     visible = visible_to(actor, filters)
     if visible is None:
         return ()
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         return await events.newest(tx, filters=visible, limit=min(limit, READ_MAX))
 
 
@@ -70,7 +70,7 @@ async def page(
     if visible is None:
         return EventPage((), None)
     limit = min(limit, READ_MAX)
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         top = await events.last(tx) + 1
         top = top if before is None else min(before, top)
         above = 0 if filters.text is None else max(0, top - 1 - SCAN_MAX)
@@ -136,8 +136,9 @@ async def follow(
             batch: Sequence[Event] = ()
             if visible is not None:
                 try:
-                    async with core.db.read() as tx:
-                        newest = await events.last(tx)
+                    newest = await last(core)
+                    near = newest - after <= READ_MAX
+                    async with core.db.read() if near else core.db.scan() as tx:
                         batch = await events.read(tx, after=after, filters=visible, limit=READ_MAX)
                 except Unavailable:
                     pass

@@ -107,7 +107,7 @@ async def look_at(core: Core, actor: Actor) -> Fleet:
     """The numbers that matter. Raises Denied."""
     access.require(actor, Permission.AUDIT_READ)
     now = core.clock()
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         groups = await fleet.groups(tx)
         starts = await fleet.starts(tx, since=now - HOUR, limit=STARTS_MAX)
         failed = EventFilters(kinds=[EventKind.WORKSPACE_FAILED], since=now - DAY)
@@ -172,7 +172,7 @@ async def find(
     """Everybody's live workspaces. Raises Denied."""
     access.require(actor, Permission.AUDIT_READ)
     skip, limit = max(0, min(skip, SKIP_MAX)), max(1, min(limit, PAGE_MAX))
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         found = await fleet.rows(tx, filters, order=order, skip=skip, limit=limit)
         total = await fleet.count_rows(tx, filters)
     running = [row.workspace.id for row in found if row.workspace.phase is Phase.RUNNING]
@@ -194,7 +194,7 @@ async def uses(
     """What is made of which version; `but`: leave those of this version out of the names.
     Raises Denied."""
     access.require(actor, Permission.AUDIT_READ)
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         versions = await fleet.uses(tx, template)
         named = await fleet.named(tx, template, but=but, limit=min(limit, NAMED_MAX))
     return TemplateUse(versions, named)

@@ -89,7 +89,7 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
     after = read_position(page.cursor)
     if wanted.text:
         return await _search(core, actor, page, filters, wanted.text, after)
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         found = list(await recordings.find(tx, filters, after=after, limit=page.limit + 1))
     cursor = None
     if len(found) > page.limit:
@@ -242,7 +242,7 @@ async def _search(
     after: Position | None,
 ) -> Page[Recording]:
     words = checked_text(text)
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         searched = await recordings.search(
             tx,
             filters,

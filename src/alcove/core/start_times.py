@@ -43,7 +43,7 @@ class StartTimes:
     async def usual(self, db: Database, *, now: datetime) -> Mapping[Version, Usual]:
         """By template version; those that hardly started are not there."""
         if self._until is None or now >= self._until:
-            async with db.read() as tx:
+            async with db.scan() as tx:
                 found = await fleet.starts_of_templates(tx, since=now - WINDOW, limit=STARTS_MAX)
             self._found, self._until = usual_of(found), now + KEPT
         return self._found
