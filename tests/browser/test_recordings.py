@@ -129,3 +129,23 @@ def test_only_this_page_may_run_webassembly(site: Site, page: Page) -> None:
     one, other = policies.values()
     assert one.replace(" 'wasm-unsafe-eval'", "") == other
     assert one != other
+
+
+def test_what_a_command_wrote_is_found_and_read(site: Site, page: Page, theme: str) -> None:
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    made = site.workspace(f"commands-{theme}")
+    line = f": {theme}; printf '%s' \"{HOSTILE}\"; printf '\\033[2J\\033]0;owned\\007'"
+
+    async def act() -> None:
+        await execs.run(site.core, ADA, made.id, Call(command=shell(line)))
+        await site.core.journal.flush(site.core)
+
+    site.call(act)
+    page.goto("/recordings")
+    page.get_by_role("link", name="Commands", exact=True).click()
+    assert axe(page) == []
+    page.locator("tbody tr a").first.click()
+    expect(page.locator("pre.log")).to_contain_text(f"{HOSTILE}\\x1b[2J\\x1b]0;owned\\x07")
+    assert page.title() != "owned"
+    assert page.locator("pre img").count() == 0
+    assert axe(page) == []
