@@ -118,10 +118,10 @@ function show(): void {
     said.textContent = smaller ? `${seen.cols} × ${seen.rows}, as small as the smallest of ${seen.viewers} viewers` : "";
     return;
   }
-  const ended = () => (now.kind === "ended" ? `The shell ended${now.signal ? ` by ${now.signal}` : now.code ? ` with ${now.code}` : ""}.` : now.why);
+  const ended = () => (now.kind === "ended" ? now.why ?? `The shell ended${now.signal ? ` by ${now.signal}` : now.code ? ` with ${now.code}` : ""}.` : now.why);
   telling = window.setTimeout(() => {
     tell(ended());
-    if (now.kind === "ended") act("New shell", () => (here.link.start(), here.terminal.focus()));
+    if (now.kind === "ended") act(now.why ? "Connect again" : "New shell", () => (here.link.start(), here.terminal.focus()));
     else if (now.signIn) act("Sign in", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`));
     else if (now.start) act("Start", () => void start());
   }, SETTLED_MS);

@@ -24,7 +24,7 @@ export type State =
   | { kind: "connecting" }
   | { kind: "open" }
   | { kind: "away"; why: string; start?: boolean; signIn?: boolean }
-  | { kind: "ended"; code: number; signal: string | null };
+  | { kind: "ended"; code: number; signal: string | null; why?: string };
 
 export interface Screen {
   // Forget everything shown, and go to these modes.
@@ -184,6 +184,12 @@ export class Link {
         break;
       default:
         this.problem = said as Problem;
+        if (this.problem.code === "session_ended") {
+          // Somebody meant it: only a person comes back.
+          this.wanted = false;
+          this.flush();
+          this.screen.state({ kind: "ended", code: 0, signal: null, why: `${this.problem.detail ?? "This connection was ended"}. The shell goes on.` });
+        }
     }
   }
 

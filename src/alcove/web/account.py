@@ -25,6 +25,7 @@ from alcove.store.people import OpenSession
 from alcove.store.workspaces import WorkspaceFilters
 from alcove.web.contexts import Command, Frame, Link, Tab
 from alcove.web.frame import frame_of
+from alcove.web.live_sessions import Connections, Place, connections
 from alcove.web.pages import CoreOf, render, router, see
 from alcove.wire.ssh import NewSshKey
 from alcove.wire.tokens import NewToken
@@ -60,6 +61,7 @@ class AccountPage:
     errors: Mapping[str, str]
     done: str
     length_min: int
+    live: Connections
     commands: Sequence[Command]
 
 
@@ -229,6 +231,7 @@ async def _account(
         errors={name: errors.get(name, "") for name in ("current", "new", "again")},
         done=done,
         length_min=PASSWORD_MIN,
+        live=await connections(core, actor, Place.ACCOUNT),
         commands=(Command(f"alcove login {core.settings.url}", "Sign in from a terminal"),),
     )
     return _private(render("account.html", context, status=status))

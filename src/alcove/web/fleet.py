@@ -21,6 +21,7 @@ from alcove.model.workspace import Isolation, Kind, Phase, Workspace
 from alcove.store.fleet import Order, RowFilters
 from alcove.web.contexts import Badge, Chip, Command, Frame, Link, badge_of
 from alcove.web.frame import frame_of
+from alcove.web.live_sessions import Connections, Place, connections
 from alcove.web.pages import CoreOf, render, router
 from alcove.web.text import cores, mib, seconds
 
@@ -185,6 +186,7 @@ class FleetPage:
     asked: Asked
     numbers: Numbers
     rows: Rows
+    live: Connections
     chips: Sequence[Chip]
     commands: Sequence[Command]
 
@@ -213,6 +215,7 @@ async def show(request: Request, core: CoreOf, actor: Reader, asked: Filters) ->
         asked=asked,
         numbers=numbers_of(seen),
         rows=await _rows(core, actor, asked),
+        live=await connections(core, actor, Place.FLEET),
         chips=_chips(asked, seen),
         commands=(Command("alcove list --all"), Command("alcove events -f")),
     )
