@@ -10,7 +10,7 @@ import typer
 from alcove.cli import screen
 from alcove.cli.screen import Column
 from alcove.cli.session import Json, connect
-from alcove.cli.workspaces import IsolationOption
+from alcove.cli.workspace_options import IsolationOption
 
 if TYPE_CHECKING:
     from alcove.sdk import Alcove

@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 
 from alcove.cli import screen
+from alcove.cli.outcomes import goal_of, told
 from alcove.cli.screen import Column
 from alcove.cli.session import Json, NoWait, WorkspaceName, connect
-from alcove.cli.workspaces import NEVER_WORDS, told
+from alcove.cli.workspace_options import NEVER_WORDS
 
 app = typer.Typer(help="Kept states of workspaces.", no_args_is_help=True)
 
@@ -118,11 +119,11 @@ def pause(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = Fal
     """Pause a workspace: its processes stand still, their memory is kept."""
     with connect() as api:
         one = api.workspaces.get(workspace).pause(wait=False)
-        told(one, None if no_wait else "paused", as_json=as_json, verb="is paused")
+        told(one, None if no_wait else goal_of("paused"), as_json=as_json, verb="is paused")
 
 
 def resume(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = False) -> None:
     """Let a paused workspace go on."""
     with connect() as api:
         one = api.workspaces.get(workspace).resume(wait=False)
-        told(one, None if no_wait else "running", as_json=as_json, verb="is running")
+        told(one, None if no_wait else goal_of("running"), as_json=as_json, verb="is running")

@@ -1,15 +1,13 @@
 """Workspaces: create, list, show, start, stop, restart, update, delete."""
 
 import sys
-import time
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from alcove.cli import prompts, screen
-from alcove.cli.coming_up import watch
+from alcove.cli.outcomes import goal_of, progress_line, told
 from alcove.cli.parameters import typed
 from alcove.cli.screen import Column
 from alcove.cli.session import (
@@ -22,59 +20,27 @@ from alcove.cli.session import (
     connect,
     pairs,
 )
+from alcove.cli.workspace_options import (
+    NEVER_WORDS,
+    AutoResume,
+    IdleStop,
+    IsolationOption,
+    Label,
+    NetworkOption,
+    OnExpiry,
+    OnIdle,
+    Parameter,
+)
 from alcove.clock import system_clock
-from alcove.sdk.errors import AlcoveError, Invalid, WaitTimeout, WorkspaceFailed
+from alcove.sdk.errors import AlcoveError, Invalid
 
 if TYPE_CHECKING:
-    from alcove.sdk import Alcove, Goal, Workspace
+    from alcove.sdk import Alcove, Workspace
     from alcove.sdk._sync.workspaces import ParameterValue
     from alcove.wire.workspaces import Workspace as Info
 
 ENDS_SHOWN: Final = timedelta(days=30)
 """What ends later is no news in a list; `show` tells it."""
-NEVER_WORDS: Final = frozenset({"never", "none"})
-
-
-class IsolationOption(StrEnum):
-    CONTAINER = "container"
-    GVISOR = "gvisor"
-    MICROVM = "microvm"
-
-
-class NetworkOption(StrEnum):
-    NONE = "none"
-    ALLOWLIST = "allowlist"
-    OPEN = "open"
-
-
-Parameter = Annotated[
-    list[str] | None,
-    typer.Option("--parameter", "-p", metavar="KEY=VALUE", help="See `template show`."),
-]
-Label = Annotated[list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE")]
-
-
-class OnExpiryOption(StrEnum):
-    DELETE = "delete"
-    PAUSE = "pause"
-
-
-class OnIdleOption(StrEnum):
-    STOP = "stop"
-    PAUSE = "pause"
-
-
-OnExpiry = Annotated[
-    OnExpiryOption | None, typer.Option("--on-expiry", help="What the end of --ttl does.")
-]
-OnIdle = Annotated[OnIdleOption | None, typer.Option("--on-idle", help="What --idle-stop does.")]
-IdleStop = Annotated[
-    str | None, typer.Option("--idle-stop", help="Stopped when unused so long: 30m.")
-]
-AutoResume = Annotated[
-    bool | None,
-    typer.Option("--auto-resume/--no-auto-resume", help="Whether use wakes it when paused."),
-]
 
 
 def create(
@@ -125,8 +91,8 @@ def create(
     with connect() as api:
         if asks:
             options = {"repo": repo, "branch": branch, "ttl": ttl}
-            told = [name for name, value in options.items() if value is not None]
-            template, values = _asked(api, template, values, told, version=template_version)
+            given = [name for name, value in options.items() if value is not None]
+            template, values = _asked(api, template, values, given, version=template_version)
         workspace = api.workspaces.create(
             template,
             snapshot=snapshot,
@@ -150,7 +116,7 @@ def create(
             owner=owner,
             wait=False,
         )
-        _told(workspace, None if no_wait else _goal("ready"), as_json=as_json, verb="is ready")
+        told(workspace, None if no_wait else goal_of("ready"), as_json=as_json, verb="is ready")
         if not as_json and not sys.stdout.isatty():
             screen.answer(workspace.name)
         elif not as_json and not no_wait:
@@ -269,21 +235,21 @@ def start(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = Fal
     """Start a workspace."""
     with connect() as api:
         one = api.workspaces.get(workspace).start(wait=False)
-        _told(one, None if no_wait else _goal("ready"), as_json=as_json, verb="is running")
+        told(one, None if no_wait else goal_of("ready"), as_json=as_json, verb="is running")
 
 
 def stop(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = False) -> None:
     """Stop a workspace; its home stays, an ephemeral one is deleted."""
     with connect() as api:
         one = api.workspaces.get(workspace).stop(wait=False)
-        _told(one, None if no_wait else _goal("stopped"), as_json=as_json, verb="is stopped")
+        told(one, None if no_wait else goal_of("stopped"), as_json=as_json, verb="is stopped")
 
 
 def restart(workspace: WorkspaceName, no_wait: NoWait = False, as_json: Json = False) -> None:
     """Stop and start a workspace; applies changes that wait for it."""
     with connect() as api:
         one = api.workspaces.get(workspace).restart(wait=False)
-        _told(one, None if no_wait else _goal("ready"), as_json=as_json, verb="is running")
+        told(one, None if no_wait else goal_of("ready"), as_json=as_json, verb="is running")
 
 
 def update(
@@ -373,8 +339,8 @@ def _delete_one(one: "Workspace", *, wait: bool) -> None:
     one.delete()
     if wait:
         with screen.progress(f"{one.name}: deleting") as shown:
-            for info in one.changes(_goal("deleted")):
-                shown.say(_progress_line(info))
+            for info in one.changes(goal_of("deleted")):
+                shown.say(progress_line(info))
     screen.say_done(f"{one.name} is {'gone' if wait else 'being deleted'}")
 
 
@@ -392,51 +358,6 @@ def _reported(error: AlcoveError) -> int:
 
     report(error, as_json=False)
     return exit_code(error)
-
-
-def told(one: "Workspace", goal: str | None, *, as_json: bool, verb: str) -> None:
-    """For the commands of other files: wait for the goal, if there is one, and say so."""
-    _told(one, None if goal is None else _goal(goal), as_json=as_json, verb=verb)
-
-
-def _told(one: "Workspace", goal: "Goal | None", *, as_json: bool, verb: str) -> None:
-    """Wait with a changing line, then say what came of it."""
-    since = time.monotonic()
-    if goal is not None:
-        try:
-            _wait(one, goal, quiet=as_json)
-        except (WorkspaceFailed, WaitTimeout) as error:
-            error.message += f"\nLook at `alcove logs {one.name}` and `alcove show {one.name}`."
-            raise
-    if as_json:
-        screen.print_json(one.info)
-    elif goal is None:
-        screen.say_done(f"{one.name} is {one.phase}")
-    else:
-        screen.say_done(f"{one.name} {verb} ({time.monotonic() - since:.1f} s)")
-        if one.health.startswith("degraded"):
-            screen.say_warning(f"{one.health}; `alcove logs {one.name}` has more")
-
-
-def _wait(one: "Workspace", goal: "Goal", *, quiet: bool) -> None:
-    """Show how it comes up, step by step; of other ways phase and reason as they change."""
-    if goal == "ready":
-        watch(one, goal, quiet=quiet)
-        return
-    with screen.progress(_progress_line(one.info)) as shown:
-        for info in one.changes(goal):
-            shown.say(_progress_line(info))
-
-
-def _progress_line(info: "Info") -> str:
-    told = info.reason if info.phase != "running" else f"start-up: {info.health}"
-    return f"{info.name}: {info.phase}" + (f" · {told}" if told else "")
-
-
-def _goal(name: str) -> "Goal":
-    from alcove.sdk import Goal  # noqa: PLC0415
-
-    return Goal(name)
 
 
 def _wakes(info: "Info") -> str:
