@@ -1,14 +1,23 @@
 """`alcove terminal` and `alcove sessions`, from a real terminal against a real agent."""
 
 import json
+import os
 import secrets
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from alcove.cli.terminal import Escape
 from tests.cli.conftest import CommandLine
-from tests.cli.test_exec import at_a_terminal
+from tests.cli.test_exec import Typist, at_a_terminal
 
 if TYPE_CHECKING:
     import subprocess
@@ -57,6 +66,76 @@ def test_what_is_left_goes_on_and_is_seen_again(
         second.wait_for(b"seen-2")
         second.type(b"echo still-$KEPT\r")
         second.wait_for(b"still-on")
+
+
+@pytest.mark.root
+def test_a_lost_connection_is_taken_up_where_it_was(
+    alcove: CommandLine, workspace: str, tab: str
+) -> None:
+    with _wire(alcove.served.url) as (url, cut):
+        through = replace(alcove, served=replace(alcove.served, url=url))
+        with at_a_terminal(through, "terminal", workspace, "--name", tab) as typist:
+            typist.type(b"KEPT=on; echo once-$((1+1))\r")
+            typist.wait_for(b"once-2")
+            cut()
+            typist.wait_for(b"connection is lost")
+            # What is typed while there is no connection is for nobody.
+            for _ in range(20):
+                typist.type(b"echo still-$KEPT\r")
+                if _came(typist, b"still-on"):
+                    break
+            assert b"still-on" in typist.seen
+            assert typist.seen.count(b"once-2") == 1
+
+
+def _came(typist: Typist, text: bytes) -> bool:
+    """Whether it is on the screen within about a second."""
+    deadline = time.monotonic() + 1
+    while text not in typist.seen and time.monotonic() < deadline:
+        if select.select([typist.screen], [], [], 0.1)[0]:
+            typist.seen += os.read(typist.screen, 65536)
+    return text in typist.seen
+
+
+@contextmanager
+def _wire(url: str) -> Generator[tuple[str, Callable[[], None]]]:
+    """Another address of the server, and what cuts the connections that go through it."""
+    far = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
+    open_: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def carry(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                beyond = socket.create_connection(far)
+                open_.extend((near, beyond))
+                for pair in ((near, beyond), (beyond, near)):
+                    threads.append(threading.Thread(target=carry, args=pair, daemon=True))
+                    threads[-1].start()
+
+    def cut() -> None:
+        for end in open_:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", cut
+        listener.shutdown(socket.SHUT_RDWR)
+        cut()
+        for thread in threads:
+            thread.join()
+        for end in open_:
+            end.close()
 
 
 @pytest.mark.root
