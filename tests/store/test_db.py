@@ -1,8 +1,11 @@
 """The database handle: all or nothing, in order, and Unavailable when it is out of reach."""
 
 import os
+import shutil
+import sqlite3
 import subprocess
 from collections.abc import AsyncGenerator, Generator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alcove.model.errors import Unavailable
 from alcove.model.workspace import LeaseToken
-from alcove.store import leases
+from alcove.store import leases, sqlite
 from alcove.store.db import Database
 from alcove.store.migrate import migrate
 from alcove.store.schema import counters
@@ -83,6 +86,52 @@ async def test_a_reader_does_not_wait_for_a_writer(db: Database) -> None:
         await tx.execute(counters.update().values(value=5))
         with anyio.fail_after(5):
             assert await _value(db) == 0
+
+
+async def test_a_scan_cannot_write_on_sqlite(file_url: str) -> None:
+    db = Database(file_url)
+    with pytest.raises(Unavailable, match="readonly"):
+        async with db.scan() as tx:
+            await tx.execute(counters.update().values(value=5))
+    await db.aclose()
+
+
+async def test_a_program_that_writes_to_the_file_is_waited_for(file_url: str) -> None:
+    db, ran = Database(file_url), 0
+    other = sqlite3.connect(db.url.database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as group:
+        group.start_soon(_increment, db)
+        with anyio.move_on_after(0.2):
+            while True:
+                await anyio.lowlevel.checkpoint()
+                ran += 1
+        other.execute("ROLLBACK")
+    other.close()
+    assert ran > 10  # the event loop went on meanwhile
+    assert await _value(db) == 1
+    await db.aclose()
+
+
+async def test_what_was_written_is_copied_into_the_file_of_sqlite(
+    file_url: str, tmp_path: Path
+) -> None:
+    db = Database(file_url)
+    async with anyio.create_task_group() as group:
+        group.start_soon(db.checkpoints)
+        for _ in range(sqlite.CHECKPOINT_COMMITS):
+            await _increment(db)
+        with anyio.fail_after(20):
+            while _value_without_log(db, tmp_path / "copy") == 0:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+    await db.aclose()
+
+
+def _value_without_log(db: Database, copy: Path) -> int:
+    shutil.copy(db.url.database or "", copy)
+    with closing(sqlite3.connect(copy)) as alone:
+        return int(alone.execute("SELECT value FROM counters").fetchone()[0])
 
 
 async def test_a_duty_belongs_to_one_until_its_lease_ends(db: Database) -> None:
