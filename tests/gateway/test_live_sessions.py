@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+import anyio
 import pytest
 
 from alcove.core import live_sessions
 from alcove.core.live_sessions import Wanted
 from alcove.core.pages import PageRequest
+from alcove.gateway.caller import Caller
+from alcove.model.event import EventKind
 from alcove.model.live_session import LiveKind, LiveSession
 from tests.core.world import ADA, ROOT
 from tests.gateway.reached import Reached, eventually, read_until
@@ -88,4 +91,30 @@ async def test_an_ended_connection_closes_within_a_second_and_says_by_whom(ssh: 
         assert ssh.clock() - before < timedelta(seconds=2.5)
         assert b"root ended this session" in said
         assert process.returncode == 255
+    assert await listed(ssh) == []
+
+
+async def test_one_that_goes_while_it_arrives_has_left(
+    ssh: Reached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arriving, told = anyio.Event(), Caller.tell
+
+    async def slow(caller: Caller, event: EventKind, kind: str, detail: dict[str, object]) -> None:
+        if event is EventKind.SESSION_OPENED:
+            arriving.set()
+            await anyio.sleep(0.3)
+        await told(caller, event, kind, detail)
+
+    monkeypatch.setattr(Caller, "tell", slow)
+    async with ssh.client(API, STAY) as process:
+        with anyio.fail_after(20):
+            await arriving.wait()
+        process.kill()
+
+        async def left() -> bool:
+            return len(await ssh.told("session.closed")) == 1
+
+        await eventually(left)
+    await anyio.sleep(0.5)  # until the telling is over, after which nobody may be counted
+    assert ssh.gateway._watch.of(ADA) == 0  # pyright: ignore[reportPrivateUsage]
     assert await listed(ssh) == []

@@ -122,11 +122,11 @@ class Connection(asyncssh.SSHServerConnection):
         context.proven()
         goodbye = ""
         try:
-            caller = await context.login.caller(self, context.tasks)
-            await context.arrived(caller, context.login)
-            context.caller = caller
+            # Known before it arrives: one that goes meanwhile has left, too.
+            context.caller = await context.login.caller(self, context.tasks)
+            await context.arrived(context.caller, context.login)
         except AlcoveError as error:
-            goodbye = str(error)
+            context.caller, goodbye = None, str(error)
         await super().send_userauth_success()
         if goodbye:
             self.disconnect(DISC_BY_APPLICATION, goodbye)

@@ -126,6 +126,8 @@ class Gateway:
 
     async def _arrived(self, caller: Caller, login: Login) -> None:
         """Raises TooMany when the user has too many connections already."""
+        if caller.connection.is_closed():
+            return
         if self._watch.of(caller.actor) >= CONNECTIONS_PER_USER:
             raise TooMany(
                 f"{caller.actor.name} has {CONNECTIONS_PER_USER} connections; close some",
@@ -136,8 +138,7 @@ class Gateway:
         detail = {"method": login.method, "client": str(version)[:128]}
         if login.fingerprint:
             detail["fingerprint"] = login.fingerprint
-        if not caller.connection.is_closed():
-            self._core.live.add(looker(caller, login), lambda why: end(caller, why))
+        self._core.live.add(looker(caller, login), lambda why: end(caller, why))
         await caller.tell(EventKind.SESSION_OPENED, "ssh", dict(detail))
 
     async def _left(self, caller: Caller, login: Login) -> None:
