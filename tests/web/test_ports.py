@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+import anyio
 import httpx
 import pytest
 
@@ -87,3 +88,17 @@ async def test_the_page_offers_what_the_operator_allows(world: World) -> None:
     assert lives == {"15m", "1h"}
     bound(world.api, link_ttl_max="")
     assert "Make a link" not in (await ada.get(path)).text
+
+
+async def test_an_agent_that_says_nothing_is_not_taken_for_an_empty_workspace(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object, **__: object) -> None:
+        await anyio.sleep_forever()
+
+    path = f"/workspaces/{world.workspace.id}/ports"
+    ada = world.client(host="127.0.0.1:7080", cookie=await world.session())
+    monkeypatch.setattr(world.api.core.agents, "startup", silent)
+    page = (await ada.get(path)).text
+    assert "has not said yet what listens" in page
+    assert "Nothing listens yet" not in page

@@ -85,6 +85,8 @@ class Live:
     """At which a port may be shared."""
     lives: Mapping[str, str] = field(default_factory=dict[str, str])
     """How long a link to a port may be good; empty where there are no links."""
+    answered: bool = True
+    """Whether the agent said in time what listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str)
     steps: Sequence[Step] = ()
     found: Sequence[PortLine] = ()
     offered: Sequence[AppLine] = ()
+    answered = False
     usage = (await usages.latest(core, [workspace.id])).get(workspace.id)
     with anyio.move_on_after(PATIENCE_S):
         try:
@@ -114,6 +117,7 @@ async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str)
             steps = steps_of(answer.get("steps") or (), core.clock())
             found = await ports_of(core, workspace, owner=owner)
             offered = await apps_of(core, workspace, owner=owner)
+            answered = True
         except (AlcoveError, ValueError, AttributeError):
             pass
     return Live(
@@ -124,6 +128,7 @@ async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str)
         offered,
         levels=ports.levels(core, workspace),
         lives=lives_of(ports.link_life_max_s(core.settings)),
+        answered=answered,
     )
 
 
