@@ -61,7 +61,8 @@ async def test_a_life_over_the_operators_bound_is_refused(api: Served) -> None:
 async def test_nobody_makes_links_to_what_is_not_theirs_to_share(api: Served) -> None:
     made = await api.workspace(BOB)
     for name, status in (("ada", 404), ("eve", 403)):
-        answer = await (await browser(api, name)).post(f"/workspaces/{made.id}/ports/8000/link")
+        path = f"/workspaces/{made.id}/ports/8000/link"
+        answer = await (await browser(api, name)).post(path, data={"ttl": "15m"})
         assert answer.status_code == status
     assert not [e for e in await api.world.events(made.id) if e.kind == "port.shared"]
 
