@@ -1,7 +1,8 @@
-"""Ports of this machine."""
+"""Ports and sockets of this machine."""
 
 import secrets
 import socket
+from pathlib import Path
 from typing import Final
 
 FIRST: Final = 18000
@@ -24,3 +25,9 @@ def _in_use(probe: socket.socket, port: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody takes connections there: the file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0

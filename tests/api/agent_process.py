@@ -25,6 +25,7 @@ from alcove.recipes.native import read
 from alcove.store import templates
 from alcove.store.db import Tx
 from tests.conftest import T0
+from tests.ports import listens
 
 BINARY = Path(__file__).parents[2] / "src/alcove/bin/alcove-agent"
 
@@ -87,7 +88,7 @@ class AgentDriver(FakeDriver):
                 cwd=home,
             )
         deadline = time.monotonic() + 10
-        while not self._socket(workspace).exists():
+        while not listens(self._socket(workspace)):
             if time.monotonic() > deadline:
                 raise TimeoutError((self.directory / workspace / "log").read_text())
             time.sleep(0.005)

@@ -14,6 +14,7 @@ from alcove.drivers.base import ByteStream
 from alcove.drivers.fake import FakeDriver
 from alcove.model.errors import DriverError
 from alcove.model.workspace import Handle, Spec, WorkspaceId
+from tests.ports import listens
 
 BINARY: Final = Path(__file__).parents[2] / "src/alcove/bin/alcove-agent"
 
@@ -55,7 +56,7 @@ class AgentProcess(FakeDriver):
 
     async def answering(self) -> None:
         with anyio.fail_after(20):
-            while not self.socket.exists():
+            while not listens(self.socket):
                 assert self.process is not None
                 assert self.process.poll() is None, "the agent ended at once"
                 await anyio.sleep(0.01)

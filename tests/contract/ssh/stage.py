@@ -34,6 +34,7 @@ from tests.api.agent_process import BINARY, PLAIN, AgentDriver
 from tests.api.served import EVE
 from tests.conftest import T0, MovedClock
 from tests.core.world import ADA, SECRET, World, populate
+from tests.ports import listens
 
 UID = 1000
 TIMEOUT_S = 90
@@ -88,7 +89,7 @@ class NamespacedDriver(AgentDriver):
                 cwd=base,
             )
         deadline = time.monotonic() + UP_S
-        while not self._socket(workspace).exists():
+        while not listens(self._socket(workspace)):
             if time.monotonic() > deadline:
                 raise TimeoutError((base / "log").read_text())
             time.sleep(0.005)

@@ -25,10 +25,11 @@ from alcove.model.access import Actor
 from alcove.model.errors import (
     AlcoveError,
     Conflict,
+    FieldError,
+    Invalid,
     NotFound,
     NotListening,
     Unavailable,
-    Unsupported,
 )
 from alcove.model.port import Level
 from alcove.model.workspace import Workspace
@@ -89,7 +90,7 @@ async def _is_open(core: Core, workspace: Workspace, port: int) -> bool:
 
 
 async def check_public(core: Core, actor: Actor, asked: NewSandbox, start: Origin) -> None:
-    """Raises Unsupported, by the field, for a sandbox that is to be public where ports may not be,
+    """Raises Invalid, by the field, for a sandbox that is to be public where ports may not be,
     and NotFound for a template or snapshot that is not there."""
     if asked.network is None or not asked.network.allowPublicTraffic:
         return
@@ -106,7 +107,8 @@ async def check_public(core: Core, actor: Actor, asked: NewSandbox, start: Origi
         )
         most = entry.version.recipe.ceilings.share
     if (fault := ports.too_wide(core, most, Level.PUBLIC)) is not None:
-        raise Unsupported(f"network.allowPublicTraffic: {fault}; leave it out")
+        field, said = "network.allowPublicTraffic", f"{fault}; leave it out"
+        raise Invalid(f"{field}: {said}", [FieldError(field, said)])
 
 
 def _raw(scope: Scope, target: Target) -> str:
