@@ -25,7 +25,6 @@ from alcove.model.access import Actor
 from alcove.model.errors import (
     AlcoveError,
     Conflict,
-    FieldError,
     Invalid,
     NotFound,
     NotListening,
@@ -107,8 +106,7 @@ async def check_public(core: Core, actor: Actor, asked: NewSandbox, start: Origi
         )
         most = entry.version.recipe.ceilings.share
     if (fault := ports.too_wide(core, most, Level.PUBLIC)) is not None:
-        field, said = "network.allowPublicTraffic", f"{fault}; leave it out"
-        raise Invalid(f"{field}: {said}", [FieldError(field, said)])
+        raise Invalid(f"network.allowPublicTraffic: {fault}; leave it out")
 
 
 def _raw(scope: Scope, target: Target) -> str:
