@@ -159,7 +159,9 @@ class Stage:
         with anyio.fail_after(timeout_s):
             done = await anyio.run_process(
                 [str(word) for word in command],
-                input=input,
+                input=input or None,
+                # Not our own: clients before it may have left that in a mode it does not bear.
+                stdin=None if input else subprocess.DEVNULL,
                 check=False,
                 env=own,
                 cwd=self.client,
