@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ports import free_port
+from tests.ports import free_port, listens
 
 ROOT = Path(__file__).parents[2]
 START = "import sys; from alcove.server import main; raise SystemExit(main(sys.argv))"
@@ -59,10 +59,8 @@ def start(data: Path, *more: str) -> Running:
     deadline = time.monotonic() + 60
     while True:
         try:
-            if (
-                httpx.get(f"{found.url}/readyz").status_code == 200
-                and (data / "server/admin.sock").exists()
-            ):
+            ready = httpx.get(f"{found.url}/readyz").status_code == 200
+            if ready and listens(data / "server/admin.sock"):
                 return found
         except httpx.TransportError:
             pass

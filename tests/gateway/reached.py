@@ -158,6 +158,20 @@ async def run(*words: str, input: bytes = b"", check: bool = True) -> Said:
     return said
 
 
+async def at_a_terminal(command: str) -> str:
+    """What this shows at a terminal whose user types nothing.
+
+    Its input stays open: at the end of that `script` types the terminal's end-of-file character.
+    """
+    process = await anyio.open_process(["script", "-qec", command, "/dev/null"])
+    async with process:
+        assert process.stdout is not None
+        with anyio.fail_after(WAIT_S):
+            shown = b"".join([chunk async for chunk in process.stdout])
+            assert await process.wait() == 0, shown
+    return shown.decode()
+
+
 def write(path: Path, text: str) -> None:
     path.write_text(text)
 

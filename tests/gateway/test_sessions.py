@@ -12,7 +12,7 @@ from anyio.abc import Process
 from alcove.core import execs, terminals
 from alcove.core.agent import Call, Frame
 from tests.core.world import ADA
-from tests.gateway.reached import Reached, eventually, is_there, read_until, run
+from tests.gateway.reached import Reached, at_a_terminal, eventually, is_there, read_until, run
 
 HOST = "127.0.0.1"
 API = f"api@{HOST}"
@@ -45,23 +45,20 @@ async def test_a_shell_without_a_terminal_reads_its_script(ssh: Reached) -> None
 
 async def test_a_terminal_has_the_size_and_type_of_the_clients(ssh: Reached) -> None:
     script = "stty size; tty; echo $SSH_TTY $TERM"
-    said = await run(
-        *("script", "-qec", f"stty cols 123 rows 45; TERM=foot {line(ssh, '-t', API, script)}"),
-        "/dev/null",
-    )
-    size, tty, shown = said.out.decode().split("\r\n")[:3]
+    said = await at_a_terminal(f"stty cols 123 rows 45; TERM=foot {line(ssh, '-t', API, script)}")
+    size, tty, shown = said.split("\r\n")[:3]
     assert size.endswith("45 123")
     assert shown == f"{tty} foot"
 
 
 async def test_a_terminal_behaves_as_the_clients_does(ssh: Reached) -> None:
     ours = "stty erase ^H intr ^X quit undef -isig -echo -icanon -onlcr iutf8 ixany"
-    said = await run("script", "-qec", f"{ours}; {line(ssh, '-t', API, 'stty -a')}", "/dev/null")
-    shown = said.out.decode().split()
+    said = await at_a_terminal(f"{ours}; {line(ssh, '-t', API, 'stty -a')}")
+    shown = said.split()
     for mode in ("-isig", "-echo", "-icanon", "-onlcr", "iutf8", "ixany", "echoe", "opost"):
-        assert mode in shown, said.out
+        assert mode in shown, said
     for character in ("erase = ^H;", "intr = ^X;", "quit = <undef>;", "eof = ^D;"):
-        assert character in " ".join(shown), said.out
+        assert character in " ".join(shown), said
 
 
 async def test_a_client_without_a_terminal_of_its_own_gets_an_ordinary_one(ssh: Reached) -> None:
