@@ -166,6 +166,7 @@ class _Telling:
         self._started = time.monotonic()
         self._exit: Exit | None = None
         self._kept = exec_outputs.keeping(core) if call.terminal is None else None
+        self._command = told(call.shown or call.command)
         now = core.clock()
         core.journal.used(workspace.id, now)
         self._running = core.running.add(
@@ -219,14 +220,11 @@ class _Telling:
         code, took_ms = None, (time.monotonic() - self._started) * 1000
         if self._exit is not None:
             code, took_ms = self._exit.exit_code, self._exit.duration_ms
-        command = told(self._call.shown or self._call.command)
-        ran = Ran(command, code, took_ms, ended)
+        ran = Ran(self._command, code, took_ms, ended)
         return exec_outputs.made(self._core, self._actor, self._workspace, ran, kept)
 
     def _event(self, kind: EventKind, detail: dict[str, object], at: datetime) -> NewEvent:
-        asked: dict[str, object] = {
-            "command": told(self._call.shown or self._call.command),
-        }
+        asked: dict[str, object] = {"command": self._command}
         for name in ("cwd", "user"):
             if value := getattr(self._call, name):
                 asked[name] = told([value])[0]
