@@ -11,13 +11,14 @@ from typing import Final
 from alcove.core import identity
 from alcove.core.app import Core
 from alcove.core.exec_outputs import SUBJECT
-from alcove.core.pages import Page, PageRequest, position_cursor, read_position
+from alcove.core.pages import Page, PageRequest, page_of, position_cursor, read_position
 from alcove.core.recording_reading import (
     READ,
     SEARCH_WINDOW,
     Wanted,
     checked_text,
     filters_for,
+    tell_of_search,
 )
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import Denied, NotFound
@@ -25,8 +26,7 @@ from alcove.model.event import EventKind
 from alcove.model.exec_output import ExecOutput
 from alcove.store import events, exec_outputs
 from alcove.store.events import EventFilters
-from alcove.store.exec_outputs import Found
-from alcove.store.recordings import RecordingFilters
+from alcove.store.kept import RecordingFilters, Searched
 from alcove.store.workspaces import Position
 
 SAME_TIME_MAX: Final = 1000
@@ -54,12 +54,9 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
         found = await _searched(core, actor, page, filters, wanted.text, after)
         cursor = None if found.until is None else position_cursor(found.until)
         return Page(found.found, cursor)
-    async with core.db.read() as tx:
-        rows = list(await exec_outputs.find(tx, filters, after=after, limit=page.limit + 1))
-    if len(rows) <= page.limit:
-        return Page(rows, None)
-    del rows[page.limit :]
-    return Page(rows, position_cursor(Position(rows[-1].at, rows[-1].id)))
+    async with core.db.scan() as tx:
+        rows = await exec_outputs.find(tx, filters, after=after, limit=page.limit + 1)
+    return page_of(rows, page, lambda one: Position(one.at, one.id))
 
 
 async def read(core: Core, actor: Actor, id: str) -> Read:
@@ -103,7 +100,7 @@ async def _proved(core: Core, output: ExecOutput) -> bool:
         since=output.at,
         until=output.at + timedelta(microseconds=1),
     )
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         found = await events.newest(tx, filters=filters, limit=SAME_TIME_MAX)
     said = [one.detail.get("digest") for one in found if one.detail.get("output") == output.id]
     return said == [output.digest]
@@ -116,19 +113,12 @@ async def _searched(
     filters: RecordingFilters,
     text: str,
     after: Position | None,
-) -> Found:
+) -> Searched[ExecOutput]:
     words = checked_text(text)
-    async with core.db.read() as tx:
+    async with core.db.scan() as tx:
         searched = await exec_outputs.search(
             tx, filters, words, after=after, limit=page.limit, window=SEARCH_WINDOW
         )
-    found = [one.id for one in searched.found[:100]]
-    told = identity.event(
-        actor,
-        EventKind.RECORDING_READ,
-        subject=filters.workspace or SUBJECT,
-        owner=filters.owner,
-        detail={"how": "search", "found": found},
-    )
-    await identity.record(core, told)
+    ids = [one.id for one in searched.found]
+    await tell_of_search(core, actor, filters, ids, subject=SUBJECT)
     return searched

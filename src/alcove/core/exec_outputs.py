@@ -81,7 +81,7 @@ def made(
         stdout=stdout,
         stderr=stderr,
         at=ran.at,
-        expires_at=_expiry(core, ran.at),
+        expires_at=expiry(core, ran.at),
     )
 
 
@@ -140,7 +140,8 @@ def _removed(removed: Removed, why: str) -> NewEvent:
     )
 
 
-def _expiry(core: "Core", now: datetime) -> datetime | None:
+def expiry(core: "Core", now: datetime) -> datetime | None:
+    """Until when what is kept of a session that ends now is kept; None for ever."""
     text = core.settings.recording_ttl
     return now + _duration(text) if text else None
 

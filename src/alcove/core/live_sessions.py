@@ -14,7 +14,7 @@ import anyio
 
 from alcove.core import access, identity
 from alcove.core.app import Core
-from alcove.core.pages import Page, PageRequest, position_cursor, read_position
+from alcove.core.pages import Page, PageRequest, page_of, read_position
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import Denied, NotFound, SessionEnded
 from alcove.model.event import EventKind
@@ -92,11 +92,7 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
         and (after is None or (one.began_at, one.id) < (after.created_at, after.id))
     ]
     found.sort(key=lambda one: (one.began_at, one.id), reverse=True)
-    items = found[: page.limit]
-    more = len(found) > page.limit
-    return Page(
-        items, position_cursor(Position(items[-1].began_at, items[-1].id)) if more else None
-    )
+    return page_of(found, page, lambda one: Position(one.began_at, one.id))
 
 
 async def end(core: Core, actor: Actor, id: str) -> None:

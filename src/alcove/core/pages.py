@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, TypeVar
@@ -52,6 +52,15 @@ def read_cursor(cursor: str, *kinds: type) -> Sequence[object]:
         # NUL and half surrogates, which a database refuses in text.
         raise _not_ours()
     return parts
+
+
+def page_of(
+    found: Sequence[ItemT], request: PageRequest, at: Callable[[ItemT], Position]
+) -> Page[ItemT]:
+    """Of one item more than the page takes, where there are so many; `at` is where one stands."""
+    items = found[: request.limit]
+    more = len(found) > request.limit
+    return Page(items, position_cursor(at(items[-1])) if more else None)
 
 
 def position_cursor(position: Position) -> str:

@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from alcove.core import access, identity
 from alcove.core.app import Core
-from alcove.core.pages import Page, PageRequest, position_cursor, read_position
+from alcove.core.pages import Page, PageRequest, page_of, position_cursor, read_position
 from alcove.core.recording_file import whole_lines
 from alcove.core.recording_search import Command, commands_of
 from alcove.core.recordings import path_of, server_name
@@ -90,12 +90,9 @@ async def find(core: Core, actor: Actor, page: PageRequest, wanted: Wanted) -> P
     if wanted.text:
         return await _search(core, actor, page, filters, wanted.text, after)
     async with core.db.scan() as tx:
-        found = list(await recordings.find(tx, filters, after=after, limit=page.limit + 1))
-    cursor = None
-    if len(found) > page.limit:
-        del found[page.limit :]
-        cursor = position_cursor(Position(found[-1].started_at, found[-1].id))
-    return Page([_sized(core, one) for one in found], cursor)
+        found = await recordings.find(tx, filters, after=after, limit=page.limit + 1)
+    shown = page_of(found, page, lambda one: Position(one.started_at, one.id))
+    return Page([_sized(core, one) for one in shown.items], shown.next_cursor)
 
 
 async def workspace_names(
@@ -233,6 +230,20 @@ def checked_text(text: str) -> str:
     return text.casefold()
 
 
+async def tell_of_search(
+    core: Core, actor: Actor, filters: RecordingFilters, found: Sequence[str], *, subject: str
+) -> None:
+    """Without its words; `subject` is what was searched where it was no one workspace."""
+    told = identity.event(
+        actor,
+        EventKind.RECORDING_READ,
+        subject=filters.workspace or subject,
+        owner=filters.owner,
+        detail={"how": "search", "found": list(found[:100])},
+    )
+    await identity.record(core, told)
+
+
 async def _search(
     core: Core,
     actor: Actor,
@@ -251,12 +262,8 @@ async def _search(
             limit=page.limit,
             window=SEARCH_WINDOW,
         )
-    detail = {"how": "search", "found": [one.id for one in searched.found[:100]]}
-    subject = filters.workspace or "recordings"
-    told = identity.event(
-        actor, EventKind.RECORDING_READ, subject=subject, owner=filters.owner, detail=detail
-    )
-    await identity.record(core, told)
+    ids = [one.id for one in searched.found]
+    await tell_of_search(core, actor, filters, ids, subject="recordings")
     cursor = None if searched.until is None else position_cursor(searched.until)
     return Page([_sized(core, one) for one in searched.found], cursor)
 

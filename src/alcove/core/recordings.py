@@ -14,7 +14,6 @@ import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from anyio import to_thread
 from alcove.core import identity
 from alcove.core.agent import Process
 from alcove.core.app import Core
+from alcove.core.exec_outputs import expiry
 from alcove.core.names import new_recording_id
 from alcove.core.recorder import Outcome, Recorder
 from alcove.core.recording_file import CastFile, Full, Header
@@ -38,7 +38,6 @@ from alcove.model.recording import (
     RecordingState,
     SessionKind,
 )
-from alcove.model.units import parse_duration
 from alcove.model.workspace import Workspace
 from alcove.store import events, recordings
 
@@ -217,7 +216,7 @@ async def settle(core: Core, actor: Actor, ended: Recording, chunks: Sequence[Ch
     now = core.clock()
     path = path_of(core, ended)
     text = await to_thread.run_sync(text_of, path, limiter=core.recorders.syncers)
-    ended = replace(ended, ended_at=ended.ended_at or now, expires_at=_expiry(core, now))
+    ended = replace(ended, ended_at=ended.ended_at or now, expires_at=expiry(core, now))
     detail = {
         "workspace": ended.workspace,
         "state": str(ended.state),
@@ -277,11 +276,6 @@ def _name_of(directory: Path) -> str:
         file.hardlink_to(fresh)
     fresh.unlink()
     return file.read_text().strip()[:64]
-
-
-def _expiry(core: Core, now: datetime) -> datetime | None:
-    text = core.settings.recording_ttl
-    return now + timedelta(seconds=parse_duration(text)) if text else None
 
 
 def _event(

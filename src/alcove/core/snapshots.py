@@ -16,7 +16,7 @@ from alcove.core.beginnings import SNAPSHOT_ID
 from alcove.core.bus import RECONCILE, SNAPSHOTS
 from alcove.core.making import made
 from alcove.core.names import made_up_name, new_snapshot_id
-from alcove.core.pages import Page, PageRequest, position_cursor, read_position
+from alcove.core.pages import Page, PageRequest, page_of, read_position
 from alcove.drivers.base import Keeps, Snapshotting
 from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import (
@@ -89,11 +89,7 @@ async def find(
     after = read_position(page.cursor)
     async with core.db.read() as tx:
         found = await snapshots.find(tx, filters, after=after, limit=page.limit + 1)
-    items = found[: page.limit]
-    cursor = None
-    if len(found) > page.limit:
-        cursor = position_cursor(Position(items[-1].created_at, items[-1].id))
-    return Page(items, cursor)
+    return page_of(found, page, lambda one: Position(one.created_at, one.id))
 
 
 async def delete(core: Core, actor: Actor, ref: str) -> None:

@@ -16,7 +16,7 @@ from alcove.core.app import Core
 from alcove.core.bus import workspace_topic
 from alcove.core.creation import create as create
 from alcove.core.intents import ask, is_settled
-from alcove.core.pages import Page, PageRequest, position_cursor, read_position
+from alcove.core.pages import Page, PageRequest, page_of, read_position
 from alcove.core.rendering import why_no_pause
 from alcove.core.revisions import update as update
 from alcove.drivers.base import Pausable
@@ -48,11 +48,7 @@ async def find(
     after = read_position(page.cursor)
     async with core.db.read() as tx:
         found = await workspaces.find(tx, visible, after=after, limit=page.limit + 1)
-    items = found[: page.limit]
-    cursor = None
-    if len(found) > page.limit:
-        cursor = position_cursor(Position(items[-1].created_at, items[-1].id))
-    return Page(items, cursor)
+    return page_of(found, page, lambda one: Position(one.created_at, one.id))
 
 
 async def owner_names(core: Core, found: Sequence[Workspace]) -> Mapping[str, str]:

@@ -1,97 +1,33 @@
 """All SQL about recordings. Functions take an open transaction and never commit."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Row,
-    Select,
     delete,
     insert,
-    literal,
     select,
-    tuple_,
     update,
 )
 
 from alcove.model.recording import Recording, RecordingId, RecordingState, SessionKind
 from alcove.model.workspace import UserId, WorkspaceId
 from alcove.store.db import Tx
+from alcove.store.kept import RecordingFilters as RecordingFilters
+from alcove.store.kept import Shelf
 from alcove.store.schema import recordings, workspaces
-from alcove.store.workspaces import Position
-
-_COLUMNS = tuple(column for column in recordings.c if column.name != "text")
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingFilters:
-    """All that are set must match. `since` is within, `until` is not."""
-
-    owner: UserId | None = None
-    workspace: WorkspaceId | None = None
-    actor: UserId | None = None
-    kind: SessionKind | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """What a search found, and the last one that it looked at; None when it saw all."""
-
-    found: Sequence[Recording]
-    until: Position | None
 
 
 async def add(tx: Tx, recording: Recording, *, text: str = "") -> None:
     await tx.execute(insert(recordings), {**_dump(recording), "text": text})
 
 
-async def get(tx: Tx, id: str) -> Recording | None:
-    row = (await tx.execute(select(*_COLUMNS).where(recordings.c.id == id))).one_or_none()
-    return None if row is None else _load(row)
-
-
-async def find(
-    tx: Tx, filters: RecordingFilters, *, after: Position | None, limit: int
-) -> Sequence[Recording]:
-    """One page, newest first."""
-    query = _page(select(*_COLUMNS), filters, after).limit(limit)
-    return [_load(row) for row in await tx.execute(query)]
-
-
-async def search(
-    tx: Tx,
-    filters: RecordingFilters,
-    words: str,
-    *,
-    after: Position | None,
-    limit: int,
-    window: int,
-) -> Searched:
-    """Those among the next `window` that have the words in their text, which is kept case-folded;
-    at most `limit`."""
-    looked = _page(select(recordings.c.id), filters, after).limit(window).cte("looked")
-    here = recordings.c.id.in_(select(looked.c.id))
-    has = recordings.c.text.contains(words, autoescape=True)
-    order = (recordings.c.started_at.desc(), recordings.c.id.desc())
-    query = select(*_COLUMNS).where(here, has).order_by(*order).limit(limit)
-    found = [_load(row) for row in await tx.execute(query)]
-    if len(found) == limit:
-        return Searched(found, Position(found[-1].started_at, found[-1].id))
-    ends = _page(select(recordings.c.started_at, recordings.c.id), filters, after)
-    last = (await tx.execute(ends.offset(window - 1).limit(1))).one_or_none()
-    return Searched(found, None if last is None else Position(last.started_at, last.id))
-
-
 async def open_on(tx: Tx, server: str, *, limit: int) -> Sequence[Recording]:
     """Those that a server of this name says it is writing."""
     query = (
-        select(*_COLUMNS)
-        .where(
+        SHELF.columns.where(
             recordings.c.server == server,
             recordings.c.state == RecordingState.RECORDING,
         )
@@ -127,8 +63,7 @@ async def settle(tx: Tx, recording: Recording, *, text: str) -> bool:
 
 async def expired(tx: Tx, *, now: datetime, limit: int) -> Sequence[Recording]:
     query = (
-        select(*_COLUMNS)
-        .where(recordings.c.expires_at <= now)
+        SHELF.columns.where(recordings.c.expires_at <= now)
         .order_by(recordings.c.expires_at)
         .limit(limit)
     )
@@ -150,35 +85,6 @@ async def workspace_names(tx: Tx, ids: Collection[str]) -> Mapping[str, str]:
     """Of those that there is a row of still, be they deleted or not."""
     query = select(workspaces.c.id, workspaces.c.name).where(workspaces.c.id.in_(ids))
     return {row.id: row.name for row in await tx.execute(query)}
-
-
-def _page(
-    query: Select[*tuple[Any, ...]], filters: RecordingFilters, after: Position | None
-) -> Select[*tuple[Any, ...]]:
-    query = query.where(*_matching(filters))
-    if after is not None:
-        here = tuple_(recordings.c.started_at, recordings.c.id)
-        at = literal(after.created_at, recordings.c.started_at.type)
-        query = query.where(here < tuple_(at, literal(after.id)))
-    return query.order_by(recordings.c.started_at.desc(), recordings.c.id.desc())
-
-
-def _matching(filters: RecordingFilters) -> list[ColumnElement[bool]]:
-    c = recordings.c
-    wanted: list[ColumnElement[bool]] = []
-    for column, value in (
-        (c.owner, filters.owner),
-        (c.workspace, filters.workspace),
-        (c.actor, filters.actor),
-        (c.kind, filters.kind),
-    ):
-        if value is not None:
-            wanted.append(column == value)
-    if filters.since is not None:
-        wanted.append(c.started_at >= filters.since)
-    if filters.until is not None:
-        wanted.append(c.started_at < filters.until)
-    return wanted
 
 
 def _dump(recording: Recording) -> Mapping[str, Any]:
@@ -225,3 +131,7 @@ def _load(row: Row[Any]) -> Recording:
         ended_at=row.ended_at,
         expires_at=row.expires_at,
     )
+
+
+SHELF: Final = Shelf(recordings, recordings.c.started_at, _load)
+get, find, search = SHELF.get, SHELF.find, SHELF.search
