@@ -4,6 +4,7 @@ FastAPI would validate the model a second time and encode it in Python; on a lis
 workspaces that costs more than the query.
 """
 
+import base64
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -26,6 +27,15 @@ def answer(model: BaseModel, status: int = 200, headers: dict[str, str] | None =
 def nothing() -> Response:
     """204: done, and there is nothing to say."""
     return Response(status_code=204)
+
+
+def exact(data: bytes) -> str | None:
+    """The bytes themselves, where text would lose some."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode()
+    return None
 
 
 def documents(

@@ -1,6 +1,5 @@
 """`/exec-outputs`: what commands without a terminal wrote. Reading one is itself an event."""
 
-import base64
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
@@ -8,7 +7,7 @@ from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from alcove.api.answers import answer, documents, nothing
+from alcove.api.answers import answer, documents, exact, nothing
 from alcove.api.arguments import CoreOf
 from alcove.api.pages import PageQuery
 from alcove.api.routing import router
@@ -115,17 +114,8 @@ def _stream(kept: model.Kept) -> KeptStream:
     return KeptStream(
         head=kept.head.decode("utf-8", "replace"),
         tail=kept.tail.decode("utf-8", "replace"),
-        head_base64=_exact(kept.head),
-        tail_base64=_exact(kept.tail),
+        head_base64=exact(kept.head),
+        tail_base64=exact(kept.tail),
         size=kept.size,
         dropped=kept.dropped,
     )
-
-
-def _exact(data: bytes) -> str | None:
-    """The bytes themselves, where text would lose some."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(data).decode()
-    return None

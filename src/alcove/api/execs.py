@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from alcove.api.answers import answer, documents
+from alcove.api.answers import answer, documents, exact
 from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.routing import router
@@ -86,8 +86,8 @@ def _answer(result: execs.ExecResult) -> ExecAnswer:
         signal=_signal(result.signal),
         stdout=stdout.decode("utf-8", "replace"),
         stderr=stderr.decode("utf-8", "replace"),
-        stdout_base64=_exact(stdout),
-        stderr_base64=_exact(stderr),
+        stdout_base64=exact(stdout),
+        stderr_base64=exact(stderr),
         truncated=result.truncated,
         duration_ms=result.duration_ms,
         error=result.error,
@@ -108,15 +108,6 @@ def exit_of(payload: bytes) -> ExecExit:
 def _signal(name: str | None) -> str | None:
     """`KILL`: what goes in as a signal's name also comes out so."""
     return name.removeprefix("SIG") if name else None
-
-
-def _exact(data: bytes) -> str | None:
-    """The bytes themselves, where text would lose some."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(data).decode()
-    return None
 
 
 def _streamed(core: Core, actor: Actor, ref: str, call: Call) -> Fill:

@@ -1,12 +1,12 @@
 """`alcove logs` and `alcove events`: what is happening, line by line."""
 
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alcove.cli import screen
+from alcove.cli.filters import Since, Until, in_utc
 from alcove.cli.session import JsonLines, WorkspaceName, complete_workspaces, connect
 
 if TYPE_CHECKING:
@@ -40,16 +40,12 @@ def events(
     after: Annotated[
         int | None, typer.Option("--after", help="Only above this sequence number.", min=0)
     ] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--since", help="Not before this moment, in UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", help="Before this moment, in UTC.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     as_json: JsonLines = False,
 ) -> None:
     """Show what happened, oldest first."""
-    span = [None if at is None else at.replace(tzinfo=UTC) for at in (since, until)]
+    span = [in_utc(at) for at in (since, until)]
     if follow and any(span):
         raise typer.BadParameter("--since and --until are for what happened already; not with -f")
     with connect() as api:

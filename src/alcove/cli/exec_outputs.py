@@ -2,15 +2,16 @@
 
 import base64
 import sys
-from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alcove.cli import screen
+from alcove.cli.filters import Limit, OfOwner, OfWorkspace, Since, Until, in_utc
 from alcove.cli.screen import Column
-from alcove.cli.session import Json, Yes, complete_workspaces, connect
+from alcove.cli.session import Json, Yes, connect
 from alcove.model.exec_output import shown
 
 if TYPE_CHECKING:
@@ -27,42 +28,28 @@ class Stream(StrEnum):
 
 @app.command("list")
 def list_(
-    workspace: Annotated[
-        str | None,
-        typer.Option(
-            "--workspace", "-w", help="Only of this one.", autocompletion=complete_workspaces
-        ),
-    ] = None,
+    workspace: OfWorkspace = None,
     text: Annotated[
         str | None, typer.Option("--text", "-q", help="Only with this in command or output.")
     ] = None,
-    owner: Annotated[
-        str | None, typer.Option("--owner", help="Only of this user's workspaces.")
-    ] = None,
+    owner: OfOwner = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Only what this user ran.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--since", help="Not before this moment, in UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", help="Before this moment, in UTC.")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List commands whose output is kept, newest first."""
-    found: list[ExecOutput] = []
     with connect() as api:
-        for one in api.exec_outputs.list(
+        listed = api.exec_outputs.list(
             workspace=workspace,
             owner=owner,
             actor=actor,
-            since=None if since is None else since.replace(tzinfo=UTC),
-            until=None if until is None else until.replace(tzinfo=UTC),
+            since=in_utc(since),
+            until=in_utc(until),
             text=text,
-        ):
-            found.append(one)
-            if len(found) >= limit:
-                break
+        )
+        found = list(islice(listed, limit))
     if as_json:
         screen.print_json({"items": found})
         return

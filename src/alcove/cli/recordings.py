@@ -4,16 +4,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from alcove.cli import screen
+from alcove.cli.filters import Limit, OfOwner, OfWorkspace, Since, Until, in_utc
 from alcove.cli.replay import Harmless
 from alcove.cli.screen import Column
-from alcove.cli.session import Json, Yes, complete_workspaces, connect
+from alcove.cli.session import Json, Yes, connect
 
 if TYPE_CHECKING:
     from alcove.wire.recordings import Recording
@@ -28,46 +29,32 @@ RecordingId = Annotated[str, typer.Argument(metavar="ID", help="A recording's id
 
 @app.command("list")
 def list_(
-    workspace: Annotated[
-        str | None,
-        typer.Option(
-            "--workspace", "-w", help="Only of this one.", autocompletion=complete_workspaces
-        ),
-    ] = None,
+    workspace: OfWorkspace = None,
     text: Annotated[
         str | None, typer.Option("--text", "-q", help="Only where this was shown.")
     ] = None,
-    owner: Annotated[
-        str | None, typer.Option("--owner", help="Only of this user's workspaces.")
-    ] = None,
+    owner: OfOwner = None,
     actor: Annotated[
         str | None, typer.Option("--actor", help="Only of terminals this user sat at.")
     ] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="exec, ssh or terminal.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--since", help="Not before this moment, in UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", help="Before this moment, in UTC.")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """List recordings, newest first."""
-    found: list[Recording] = []
     with connect() as api:
-        for one in api.recordings.list(
+        listed = api.recordings.list(
             workspace=workspace,
             owner=owner,
             actor=actor,
             kind=kind,
-            since=None if since is None else since.replace(tzinfo=UTC),
-            until=None if until is None else until.replace(tzinfo=UTC),
+            since=in_utc(since),
+            until=in_utc(until),
             text=text,
-        ):
-            found.append(one)
-            if len(found) >= limit:
-                break
+        )
+        found = list(islice(listed, limit))
     if as_json:
         screen.print_json({"items": found})
         return
