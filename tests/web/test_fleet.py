@@ -4,7 +4,8 @@ import pytest
 
 from alcove.core import workspaces
 from alcove.model.errors import DriverError
-from alcove.web.fleet import Asked, hit_rate
+from alcove.web.fleet_numbers import hit_rate
+from alcove.web.fleet_rows import Asked
 from alcove.web.text import seconds
 from tests.api.served import ADA, BOB, Served
 from tests.web.operators import HOSTILE, browser, is_safe

@@ -28,7 +28,7 @@ from alcove.model.pool import (
 )
 from alcove.model.workspace import Isolation
 from alcove.web.contexts import Command, Frame, Link, Tab
-from alcove.web.fleet import hit_rate
+from alcove.web.fleet_numbers import hit_rate
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router, see
 from alcove.web.templates import tabs_of

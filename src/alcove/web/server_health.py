@@ -13,7 +13,7 @@ from alcove.core.machine import Machine
 from alcove.http.access import needs
 from alcove.model.access import Actor, Permission
 from alcove.web.contexts import Command, Fact, Frame, Link
-from alcove.web.fleet import FULL
+from alcove.web.fleet_numbers import FULL
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router
 from alcove.web.text import mib, size, span
