@@ -1,7 +1,8 @@
 """A whole server on loopback, with real agents, for a real Chromium to look at.
 
-The server runs in a thread of its own; `Site.call` runs a coroutine of it from a test. Whatever a
-page writes to its console, and whatever its policy refuses, fails the test.
+The server runs in a thread of its own, on the event loop that it has in earnest; `Site.call`
+runs a coroutine of it from a test. Whatever a page writes to its console, and whatever its policy
+refuses, fails the test.
 """
 
 import re
@@ -101,7 +102,7 @@ class Site:
 @contextmanager
 def site(database_url: str, **settings: Any) -> Generator[Site]:
     with (
-        start_blocking_portal() as portal,
+        start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
         portal.wrap_async_context_manager(_served(database_url, portal, settings)) as found,
     ):
         yield found

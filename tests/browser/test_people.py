@@ -1,8 +1,14 @@
 """Pages of people in a real browser: what comes by itself, by keyboard, on a phone."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
 from playwright.sync_api import Page, expect
 
 from alcove.core import workspaces
+from alcove.core.agent import Reach
 from alcove.model.workspace import Phase
 from tests.browser.conftest import Opener
 from tests.browser.harness import ADA, Site
@@ -37,6 +43,27 @@ def test_without_javascript_one_signs_in_creates_stops_and_deletes(
         page.get_by_label("Write its name").fill("plainly")
         page.get_by_role("button", name="Delete plainly").click()
         site.until(id, Phase.DELETED)  # type: ignore[arg-type]
+
+
+def test_what_the_agent_says_late_is_filled_in_at_once(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = site.workspace("slow-to-say")
+    plain, asked = site.core.agents.stats, list[Reach]()
+
+    async def late(reach: Reach) -> Mapping[str, Any]:
+        asked.append(reach)
+        if len(asked) == 1:
+            await anyio.sleep_forever()
+        return await plain(reach)
+
+    monkeypatch.setattr(site.core.agents, "stats", late)
+    # What is looked at now and then would find it, too.
+    page.add_init_script("window.setInterval = () => 0")
+    page.goto(f"/workspaces/{made.id}")
+    expect(page.locator("#ports")).to_be_visible()
+    expect(page.locator("#ports")).not_to_contain_text("has not said yet")
+    assert len(asked) == 2
 
 
 def test_the_list_takes_in_new_lines_only_once_the_pointer_has_left_it(

@@ -99,7 +99,7 @@ async def test_an_agent_that_says_nothing_is_not_taken_for_an_empty_workspace(
 
     path = f"/workspaces/{world.workspace.id}/ports"
     ada = world.client(host="127.0.0.1:7080", cookie=await world.session())
-    monkeypatch.setattr(world.api.core.agents, "startup", silent)
+    monkeypatch.setattr(world.api.core.agents, "stats", silent)
     page = (await ada.get(path)).text
     assert "has not said yet what listens" in page
     assert "Nothing listens yet" not in page

@@ -3,7 +3,8 @@
 What only the runtime knows is asked for a moment and left out if it does not come.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -28,7 +29,10 @@ from alcove.web.catalog import icon_named
 from alcove.web.contexts import Badge, Command, Fact, Step
 from alcove.web.text import cores, image_title, mib, span
 
-PATIENCE_S: Final = 0.5
+PATIENCE_S: Final = 1.0
+"""For a part that is loaded by itself."""
+PAGE_PATIENCE_S: Final = 0.1
+"""For a whole page, which is shown without what was not said by then."""
 STEPS_MAX: Final = 50
 LINE_MAX: Final = 300
 LIVES: Final[Mapping[str, str]] = {
@@ -86,7 +90,7 @@ class Live:
     lives: Mapping[str, str] = field(default_factory=dict[str, str])
     """How long a link to a port may be good; empty where there are no links."""
     answered: bool = True
-    """Whether the agent said in time what listens."""
+    """Whether the agent said in time what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,36 +104,76 @@ class Told:
     kind: str
 
 
-async def live_of(core: Core, actor: Actor, workspace: Workspace, *, owner: str) -> Live:
-    """At most `PATIENCE_S` is waited for the agent."""
+@dataclass(slots=True)
+class _Said:
+    """What the runtime has said so far."""
+
+    steps: Sequence[Step] = ()
+    usage: Usage | None = None
+    ports: Sequence[PortLine] = ()
+    apps: Sequence[AppLine] = ()
+    missing: int = 0
+
+
+async def live_of(
+    core: Core,
+    workspace: Workspace,
+    *,
+    owner: str,
+    state: bool = True,
+    doors: bool = True,
+    patience_s: float = PATIENCE_S,
+) -> Live:
+    """How its start went and what it uses (`state`), its ports and apps (`doors`). All is asked
+    at the same time, and waited for `patience_s` at most."""
     moving = workspace.phase not in SETTLED or workspace.health == "starting"
     if workspace.phase is not Phase.RUNNING or workspace.handle is None:
         steps = [Step(str(workspace.phase), "running", workspace.reason)] if moving else []
         return Live(moving, steps)
-    steps: Sequence[Step] = ()
-    found: Sequence[PortLine] = ()
-    offered: Sequence[AppLine] = ()
-    answered = False
-    usage = (await usages.latest(core, [workspace.id])).get(workspace.id)
-    with anyio.move_on_after(PATIENCE_S):
-        try:
-            answer = await core.agents.startup(Reach.of(workspace), seen=0, wait_s=0)
-            steps = steps_of(answer.get("steps") or (), core.clock())
-            found = await ports_of(core, workspace, owner=owner)
-            offered = await apps_of(core, workspace, owner=owner)
-            answered = True
-        except (AlcoveError, ValueError, AttributeError):
-            pass
+    said = _Said()
+
+    async def startup() -> None:
+        answer = await core.agents.startup(Reach.of(workspace), seen=0, wait_s=0)
+        said.steps = steps_of(answer.get("steps") or (), core.clock())
+
+    async def usage() -> None:
+        said.usage = (await usages.latest(core, [workspace.id])).get(workspace.id)
+
+    async def listening() -> None:
+        said.ports = await ports_of(core, workspace, owner=owner)
+
+    async def offered() -> None:
+        said.apps = await apps_of(core, workspace, owner=owner)
+
+    asked = [*((startup, usage) if state else ()), *((listening, offered) if doors else ())]
+    await _ask(said, asked, patience_s)
     return Live(
         moving,
-        steps,
-        usage,
-        found,
-        offered,
+        said.steps,
+        said.usage,
+        said.ports,
+        said.apps,
         levels=ports.levels(core, workspace),
         lives=lives_of(ports.link_life_max_s(core.settings)),
-        answered=answered,
+        answered=not said.missing,
     )
+
+
+async def _ask(
+    said: _Said, asked: Sequence[Callable[[], Awaitable[None]]], patience_s: float
+) -> None:
+    """All of these at once; what is not said in time, or makes no sense, is missing."""
+
+    async def one(ask: Callable[[], Awaitable[None]]) -> None:
+        with suppress(AlcoveError, ValueError, AttributeError):
+            await ask()
+            said.missing -= 1
+
+    said.missing = len(asked)
+    with anyio.move_on_after(patience_s):
+        async with anyio.create_task_group() as tasks:
+            for ask in asked:
+                tasks.start_soon(one, ask)
 
 
 def lives_of(most_s: int) -> Mapping[str, str]:

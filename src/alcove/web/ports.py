@@ -57,7 +57,7 @@ async def ports_part(request: Request, core: CoreOf, actor: Reader, id: Id) -> R
     """Its ports, again."""
     workspace = await workspaces.get(core, actor, id)
     [row] = await rows_of(core, actor, [workspace], pages=served(request))
-    live = await live_of(core, actor, workspace, owner=row.owner)
+    live = await live_of(core, workspace, owner=row.owner, state=False)
     context = PortsFragment(core.clock(), workspace, row, live)
     return render("workspace_ports.html", context)
 

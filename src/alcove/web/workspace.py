@@ -15,7 +15,15 @@ from alcove.http.access import needs
 from alcove.http.body import read_form
 from alcove.model.access import Actor, Permission
 from alcove.model.workspace import Workspace
-from alcove.web.about import Live, Told, commands_of, facts_of, live_of, told_of
+from alcove.web.about import (
+    PAGE_PATIENCE_S,
+    Live,
+    Told,
+    commands_of,
+    facts_of,
+    live_of,
+    told_of,
+)
 from alcove.web.contexts import Command, Fact, Frame, Link, Step, Tab
 from alcove.web.editors import Editor, editors_of, host_of
 from alcove.web.frame import frame_of, served
@@ -123,7 +131,7 @@ async def live_part(request: Request, core: CoreOf, actor: Reader, id: Id) -> Re
     """The part of the page that changes by itself, again."""
     workspace = await workspaces.get(core, actor, id)
     [row] = await rows_of(core, actor, [workspace], pages=served(request))
-    live = await live_of(core, actor, workspace, owner=row.owner)
+    live = await live_of(core, workspace, owner=row.owner, doors=False)
     context = LiveFragment(core.clock(), workspace, row, live)
     return render("workspace_live.html", context)
 
@@ -147,7 +155,7 @@ async def _parts(
     request: Request, core: Core, actor: Actor, workspace: Workspace
 ) -> tuple[Row, Live, Sequence[Told]]:
     [row] = await rows_of(core, actor, [workspace], pages=served(request))
-    live = await live_of(core, actor, workspace, owner=row.owner)
+    live = await live_of(core, workspace, owner=row.owner, patience_s=PAGE_PATIENCE_S)
     return row, live, await told_of(core, actor, workspace, limit=RECENT)
 
 
