@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
@@ -16,31 +15,31 @@ from alcove.api.answers import Json, nothing
 from alcove.api.arguments import CoreOf
 from alcove.api.compat.e2b import asking, shapes
 from alcove.api.compat.e2b.errors import describe
+from alcove.api.compat.e2b.lifecycle import (
+    TIMEOUT_S,
+    created,
+    extend,
+    live_for,
+    may_enter,
+    resumed,
+    settled,
+)
 from alcove.api.compat.e2b.listing import Wanted, own, page
-from alcove.api.compat.e2b.ports import check_public
 from alcove.api.idempotency import IdempotencyKey, once
 from alcove.core import access, envd, workspaces
 from alcove.core.app import Core
-from alcove.core.bus import workspace_topic
 from alcove.drivers.base import Metered, Usage
 from alcove.http.access import needs
 from alcove.http.body import body
 from alcove.http.problem import HttpError
 from alcove.model.access import Actor, Permission
-from alcove.model.errors import AlcoveError, Conflict, Denied, FieldError, Invalid, NotFound
+from alcove.model.errors import AlcoveError, Conflict, FieldError, Invalid, NotFound
 from alcove.model.workspace import Desired, Phase, Workspace
-from alcove.wire.workspaces import WorkspaceChange
 
 routes = APIRouter(include_in_schema=False)
-CREATE_WAIT_S: Final = 50.0
-"""Less than the minute after which their clients give up."""
-SETTLE_WAIT_S: Final = 50.0
-TIMEOUT_S: Final = 300
 SAMPLE_S: Final = 0.1
-READY_POLL_S: Final = 0.25
 METRICS_MAX: Final = 100
 _TRY_AGAIN: Final = frozenset({429, 500, 502, 503})
-_NEVER_AGAIN: Final = {"should-retry": "false"}
 Creator: TypeAlias = Annotated[Actor, needs(Permission.WORKSPACE_CREATE)]
 Reader: TypeAlias = Annotated[Actor, needs(Permission.WORKSPACE_READ)]
 Updater: TypeAlias = Annotated[Actor, needs(Permission.WORKSPACE_UPDATE)]
@@ -61,7 +60,7 @@ async def create(
     async def act() -> Response:
         # What is kept under the key holds no secret: the rest is derived from the id.
         try:
-            made = await _created(core, actor, asked)
+            made = await created(core, actor, asked)
         except AlcoveError as error:
             status, message, code, _ = describe(error, request_id="")
             if status in _TRY_AGAIN:
@@ -168,7 +167,7 @@ async def refresh(
 ) -> Response:
     """Live longer, never shorter."""
     found = await own(core, actor, id, Permission.WORKSPACE_UPDATE)
-    await _extend(core, actor, found, 60 if asked.duration is None else asked.duration)
+    await extend(core, actor, found, 60 if asked.duration is None else asked.duration)
     return nothing()
 
 
@@ -186,9 +185,9 @@ async def connect(
     found = await _enterable(core, actor, id)
     timeout_s = TIMEOUT_S if asked.timeout is None else asked.timeout
     if shapes.state(found) == shapes.PAUSED:
-        found = await _resumed(core, actor, found, timeout_s)
+        found = await resumed(core, actor, found, timeout_s)
         return JSONResponse(shapes.sandbox(core, found), 201)
-    await _extend(core, actor, found, timeout_s)
+    await extend(core, actor, found, timeout_s)
     return JSONResponse(shapes.sandbox(core, found))
 
 
@@ -205,7 +204,7 @@ async def resume(
     if shapes.state(found) != shapes.PAUSED:
         raise Conflict(f"sandbox {found.id} is running already")
     timeout_s = TIMEOUT_S if asked.timeout is None else asked.timeout
-    found = await _resumed(core, actor, found, timeout_s)
+    found = await resumed(core, actor, found, timeout_s)
     return JSONResponse(shapes.sandbox(core, found), 201)
 
 
@@ -222,7 +221,7 @@ async def pause(
     if found.desired is Desired.PAUSED:
         raise Conflict(f"sandbox {found.id} is paused already")
     await workspaces.pause(core, actor, found.id)
-    await _settled(core, actor, found, Phase.PAUSED)
+    await settled(core, actor, found, Phase.PAUSED)
     return nothing()
 
 
@@ -258,102 +257,9 @@ async def metrics(
     return JSONResponse(await _metrics(core, found))
 
 
-def may_enter(actor: Actor) -> None:
-    """Raises Denied for a token that must not be given the secrets of a sandbox."""
-    missing = [] if actor.scopes is None else sorted(envd.GRANTS - actor.scopes)
-    if missing:
-        raise Denied(f"this token does not have the scope {missing[0]}, which a sandbox needs")
-
-
-async def live_for(core: Core, actor: Actor, found: Workspace, timeout_s: int) -> None:
-    """End so many seconds from now; 0 is now."""
-    if timeout_s == 0:
-        await workspaces.delete(core, actor, found.id)
-        return
-    life = timedelta(seconds=timeout_s)
-    change = WorkspaceChange(ttl=life, idle_stop=life)  # pyright: ignore[reportArgumentType]
-    try:
-        await workspaces.update(core, actor, found.id, change)
-    except Conflict:
-        # The reconciler, or somebody else, wrote at the same moment.
-        await workspaces.update(core, actor, found.id, change)
-
-
-async def _created(core: Core, actor: Actor, asked: shapes.NewSandbox) -> Workspace:
-    timeout_s = TIMEOUT_S if asked.timeout is None else asked.timeout
-    start = asking.origin(asked.templateID, asking.aliases(core.settings.e2b_aliases))
-    made = await _made(core, actor, asked, start, timeout_s)
-    if made.phase is not Phase.RUNNING:
-        made = await workspaces.wait(core, actor, made.id, timeout_s=CREATE_WAIT_S)
-    if made.phase is Phase.RUNNING:
-        return await _ready(core, actor, made)
-    await workspaces.delete(core, actor, made.id)
-    if made.phase is Phase.FAILED:
-        raise HttpError(500, f"the sandbox did not start: {made.reason}", _NEVER_AGAIN)
-    # A second try would find the client gone before it is done.
-    said = f"the sandbox did not start within {CREATE_WAIT_S:g} s; its image may still be built"
-    raise HttpError(503, said, _NEVER_AGAIN)
-
-
-async def _ready(core: Core, actor: Actor, made: Workspace) -> Workspace:
-    """Once its start-up has come so far that people could sign in: servers that their clients
-    expect are up then. One whose start-up failed is given as it is, and says so in its log."""
-    if not any(script.blocks_login for script in made.spec.scripts):
-        return made
-    with core.bus.subscribe(workspace_topic(made.id)) as changes:
-        with anyio.move_on_after(CREATE_WAIT_S):
-            while made.health == "starting" and made.phase is Phase.RUNNING:
-                await changes.wait(READY_POLL_S)
-                made = await workspaces.get(core, actor, made.id)
-    return made
-
-
-async def _made(
-    core: Core, actor: Actor, asked: shapes.NewSandbox, start: asking.Origin, timeout_s: int
-) -> Workspace:
-    try:
-        return await _begun(core, actor, asked, start, timeout_s)
-    except NotFound as missing:
-        if start.snapshot or start.version is not None:
-            raise
-        # What is no template may be the name of the caller's own snapshot.
-        start = replace(start, snapshot=True)
-        try:
-            return await _begun(core, actor, asked, start, timeout_s)
-        except NotFound:
-            raise missing from None
-
-
-async def _begun(
-    core: Core, actor: Actor, asked: shapes.NewSandbox, start: asking.Origin, timeout_s: int
-) -> Workspace:
-    request = asking.new_workspace(asked, start, timeout_s=timeout_s)
-    await check_public(core, actor, asked, start)
-    return await workspaces.create(core, actor, request)
-
-
 async def _enterable(core: Core, actor: Actor, id: str) -> Workspace:
     may_enter(actor)
     return await own(core, actor, id, Permission.WORKSPACE_UPDATE)
-
-
-async def _resumed(core: Core, actor: Actor, found: Workspace, timeout_s: int) -> Workspace:
-    await live_for(core, actor, found, timeout_s)
-    await workspaces.resume(core, actor, found.id)
-    return await _settled(core, actor, found, Phase.RUNNING)
-
-
-async def _settled(core: Core, actor: Actor, found: Workspace, phase: Phase) -> Workspace:
-    found = await workspaces.wait(core, actor, found.id, timeout_s=SETTLE_WAIT_S)
-    if found.phase is not phase:
-        raise HttpError(503, f"sandbox {found.id} is still {found.phase}: {found.reason}")
-    return found
-
-
-async def _extend(core: Core, actor: Actor, found: Workspace, timeout_s: int) -> None:
-    ends = core.clock() + timedelta(seconds=timeout_s)
-    if found.expires_at is not None and found.expires_at < ends:
-        await live_for(core, actor, found, timeout_s)
 
 
 async def _metrics(core: Core, workspace: Workspace) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ from alcove.api.answers import nothing
 from alcove.api.arguments import CoreOf
 from alcove.api.compat.e2b import asking, shapes
 from alcove.api.compat.e2b.errors import describe
+from alcove.api.compat.e2b.lifecycle import SETTLE_WAIT_S, TIMEOUT_S, live_for, may_enter
 from alcove.api.compat.e2b.listing import own
-from alcove.api.compat.e2b.sandboxes import SETTLE_WAIT_S, TIMEOUT_S, live_for, may_enter
 from alcove.core import snapshots, workspaces
 from alcove.core.app import Core
 from alcove.core.pages import PageRequest
