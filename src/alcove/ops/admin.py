@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,8 +59,11 @@ def ask(layout: Layout, path: str, body: Mapping[str, object]) -> Mapping[str, A
     return json.loads(text)
 
 
-def wait_until_ready(address: str, *, timeout_s: float, log: Path, tls: bool = False) -> None:
-    """Return once `/readyz` answers 200. Raises StepFailed with the log's end after the time."""
+def wait_until_ready(
+    address: str, *, timeout_s: float, log: Path, admin_socket: Path, tls: bool = False
+) -> None:
+    """Return once `/readyz` answers 200 and the local socket, which the server opens beside
+    that, is listened on. Raises StepFailed with the log's end after the time."""
     host, _, port = address.rpartition(":")
     where = host.strip("[]"), int(port)
     deadline = time.monotonic() + timeout_s
@@ -72,9 +76,11 @@ def wait_until_ready(address: str, *, timeout_s: float, log: Path, tls: bool = F
             connection.request("GET", "/readyz")
             answer = connection.getresponse()
             body = answer.read().decode(errors="replace")
-            if answer.status == 200:
-                return
             said = f"{answer.status}: {body[:300]}"
+            if answer.status == 200:
+                with closing(_UnixConnection(admin_socket)) as local:
+                    local.connect()
+                return
         except OSError as error:
             said = str(error)
         finally:

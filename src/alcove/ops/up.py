@@ -96,6 +96,7 @@ def _start(layout: Layout, settings: Settings, progress: Progress, *, changed: b
         settings.http_address,
         timeout_s=_READY_S,
         log=layout.log_dir / "server.log",
+        admin_socket=layout.admin_socket,
         tls=bool(settings.tls_certificate),
     )
 
