@@ -1,10 +1,5 @@
-"""`git/…`: `git` itself, run in the sandbox.
+"""`git/…`: the routes, and what each asks of `git`."""
 
-Credentials are in the environment of that one process, where a helper given on its command line
-reads them: they are in no argument and on no disk.
-"""
-
-from collections.abc import Mapping
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Query
@@ -14,10 +9,8 @@ from starlette.responses import Response
 from alcove.api.arguments import CoreOf
 from alcove.api.compat.daytona import git_answers
 from alcove.api.compat.daytona.creating import Asked, unsupported
+from alcove.api.compat.daytona.git_commands import Credentials, git, must_be_good, run
 from alcove.api.compat.daytona.routing import TOOLBOX, SandboxRef, json, router
-from alcove.core import execs
-from alcove.core.agent import Call
-from alcove.core.app import Core
 from alcove.http.access import needs
 from alcove.http.body import body
 from alcove.model.access import Actor, Permission
@@ -32,12 +25,6 @@ Ref: TypeAlias = Annotated[
 ]
 PathQuery: TypeAlias = Annotated[str, Query(min_length=1, max_length=4096)]
 Secret: TypeAlias = Annotated[str, Field(max_length=8192, pattern=r"^[^\x00\n]*$")]
-TIMEOUT_S: Final = 1800.0
-_HELPER: Final = (
-    '!f() { test "$1" = get && '
-    'printf "username=%s\\npassword=%s\\n" "$ALCOVE_GIT_USERNAME" "$ALCOVE_GIT_PASSWORD"; }; f'
-)
-_QUIET: Final = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", "GIT_PAGER": "cat"}
 _SCOPES: Final = {"global": "--global", "local": "--local", "system": "--system"}
 _KEY: Final = r"^[A-Za-z][A-Za-z0-9-]*(\.[^\x00\n]+)?\.[A-Za-z][A-Za-z0-9-]*$"
 
@@ -64,12 +51,16 @@ class CheckoutRequest(InRepository):
     branch: Ref
 
 
-class Credentials(Snake):
+class Authenticated(Snake):
     username: Secret | None = None
     password: Secret | None = None
 
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(self.username, self.password)
 
-class CloneRequest(Credentials):
+
+class CloneRequest(Authenticated):
     url: Text
     branch: Ref | None = None
     commit_id: Ref | None = None
@@ -77,7 +68,7 @@ class CloneRequest(Credentials):
     insecure_skip_tls: bool | None = None
 
 
-class SyncRequest(Credentials):
+class SyncRequest(Authenticated):
     branch: Ref | None = None
     remote: Ref | None = None
     set_upstream: bool | None = None
@@ -144,9 +135,9 @@ async def clone(
     if asked.depth:
         words += ["--depth", str(asked.depth)]
     words += ["--", asked.url, asked.path]
-    await _git(core, actor, ref, words, credentials=asked)
+    await git(core, actor, ref, words, credentials=asked.credentials)
     if asked.commit_id:
-        await _git(core, actor, ref, ["checkout", "--quiet", asked.commit_id], at=asked.path)
+        await git(core, actor, ref, ["checkout", "--quiet", asked.commit_id], at=asked.path)
     return Response(status_code=200)
 
 
@@ -154,7 +145,7 @@ async def clone(
 async def add(
     core: CoreOf, actor: Runner, ref: SandboxRef, asked: Annotated[AddRequest, body(AddRequest)]
 ) -> Response:
-    await _git(core, actor, ref, ["add", "--", *asked.files], at=asked.path)
+    await git(core, actor, ref, ["add", "--", *asked.files], at=asked.path)
     return Response(status_code=200)
 
 
@@ -170,8 +161,8 @@ async def commit(
     words = ["commit", "--quiet", "--message", asked.message]
     if asked.allow_empty:
         words.append("--allow-empty")
-    await _git(core, actor, ref, words, at=asked.path, env=env)
-    made = await _git(core, actor, ref, ["rev-parse", "HEAD"], at=asked.path)
+    await git(core, actor, ref, words, at=asked.path, env=env)
+    made = await git(core, actor, ref, ["rev-parse", "HEAD"], at=asked.path)
     return json({"hash": made.decode().strip()})
 
 
@@ -183,7 +174,7 @@ async def push(
     if asked.set_upstream:
         words.append("--set-upstream")
     words += [asked.remote or "origin", asked.branch or "HEAD"]
-    await _git(core, actor, ref, words, at=asked.path, credentials=asked)
+    await git(core, actor, ref, words, at=asked.path, credentials=asked.credentials)
     return Response(status_code=200)
 
 
@@ -196,27 +187,27 @@ async def pull(
         words.append(asked.remote or "origin")
     if asked.branch:
         words.append(asked.branch)
-    await _git(core, actor, ref, words, at=asked.path, credentials=asked)
+    await git(core, actor, ref, words, at=asked.path, credentials=asked.credentials)
     return Response(status_code=200)
 
 
 @routes.get("/status")
 async def status(core: CoreOf, actor: Runner, ref: SandboxRef, path: PathQuery) -> Response:
     words = ["status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all"]
-    return json(git_answers.status(await _git(core, actor, ref, words, at=path)))
+    return json(git_answers.status(await git(core, actor, ref, words, at=path)))
 
 
 @routes.get("/history")
 async def history(core: CoreOf, actor: Runner, ref: SandboxRef, path: PathQuery) -> Response:
     words = ["log", "--max-count=1000", "--format=%H%x00%an%x00%ae%x00%cI%x00%B%x00"]
-    return json(git_answers.history(await _git(core, actor, ref, words, at=path)))
+    return json(git_answers.history(await git(core, actor, ref, words, at=path)))
 
 
 @routes.get("/branches")
 async def branches(core: CoreOf, actor: Runner, ref: SandboxRef, path: PathQuery) -> Response:
     words = ["for-each-ref", "--format=%(refname:short)", "refs/heads"]
-    found = (await _git(core, actor, ref, words, at=path)).decode(errors="replace").splitlines()
-    here = await _git(core, actor, ref, ["branch", "--show-current"], at=path)
+    found = (await git(core, actor, ref, words, at=path)).decode(errors="replace").splitlines()
+    here = await git(core, actor, ref, ["branch", "--show-current"], at=path)
     return json({"branches": found, "current": here.decode(errors="replace").strip()})
 
 
@@ -227,7 +218,7 @@ async def create_branch(
     ref: SandboxRef,
     asked: Annotated[BranchRequest, body(BranchRequest)],
 ) -> Response:
-    await _git(core, actor, ref, ["branch", "--", asked.name], at=asked.path)
+    await git(core, actor, ref, ["branch", "--", asked.name], at=asked.path)
     return Response(status_code=201)
 
 
@@ -238,7 +229,7 @@ async def delete_branch(
     ref: SandboxRef,
     asked: Annotated[BranchRequest, body(BranchRequest)],
 ) -> Response:
-    await _git(core, actor, ref, ["branch", "-D", "--", asked.name], at=asked.path)
+    await git(core, actor, ref, ["branch", "-D", "--", asked.name], at=asked.path)
     return Response(status_code=204)
 
 
@@ -249,7 +240,7 @@ async def checkout(
     ref: SandboxRef,
     asked: Annotated[CheckoutRequest, body(CheckoutRequest)],
 ) -> Response:
-    await _git(core, actor, ref, ["checkout", "--quiet", asked.branch, "--"], at=asked.path)
+    await git(core, actor, ref, ["checkout", "--quiet", asked.branch, "--"], at=asked.path)
     return Response(status_code=200)
 
 
@@ -262,7 +253,7 @@ async def init(
         words.append("--bare")
     if asked.initial_branch:
         words.append(f"--initial-branch={asked.initial_branch}")
-    await _git(core, actor, ref, [*words, "--", asked.path])
+    await git(core, actor, ref, [*words, "--", asked.path])
     return Response(status_code=201)
 
 
@@ -282,7 +273,7 @@ async def reset(
     words.append(asked.target or "HEAD")
     if asked.files:
         words += ["--", *asked.files]
-    await _git(core, actor, ref, words, at=asked.path)
+    await git(core, actor, ref, words, at=asked.path)
     return Response(status_code=200)
 
 
@@ -300,13 +291,13 @@ async def restore(
         words.append("--worktree")
     if asked.source:
         words.append(f"--source={asked.source}")
-    await _git(core, actor, ref, [*words, "--", *asked.files], at=asked.path)
+    await git(core, actor, ref, [*words, "--", *asked.files], at=asked.path)
     return Response(status_code=200)
 
 
 @routes.get("/remotes")
 async def remotes(core: CoreOf, actor: Runner, ref: SandboxRef, path: PathQuery) -> Response:
-    found = await _git(core, actor, ref, ["remote", "-v"], at=path)
+    found = await git(core, actor, ref, ["remote", "-v"], at=path)
     return json({"remotes": git_answers.remotes(found)})
 
 
@@ -318,12 +309,12 @@ async def add_remote(
     asked: Annotated[RemoteRequest, body(RemoteRequest)],
 ) -> Response:
     if asked.overwrite:
-        known = git_answers.remotes(await _git(core, actor, ref, ["remote", "-v"], at=asked.path))
+        known = git_answers.remotes(await git(core, actor, ref, ["remote", "-v"], at=asked.path))
         if any(one["name"] == asked.name for one in known):
-            await _git(core, actor, ref, ["remote", "remove", asked.name], at=asked.path)
-    await _git(core, actor, ref, ["remote", "add", "--", asked.name, asked.url], at=asked.path)
+            await git(core, actor, ref, ["remote", "remove", asked.name], at=asked.path)
+    await git(core, actor, ref, ["remote", "add", "--", asked.name, asked.url], at=asked.path)
     if asked.fetch:
-        await _git(core, actor, ref, ["fetch", "--quiet", "--", asked.name], at=asked.path)
+        await git(core, actor, ref, ["fetch", "--quiet", "--", asked.name], at=asked.path)
     return Response(status_code=201)
 
 
@@ -337,10 +328,10 @@ async def get_config(
     scope: Annotated[str | None, Query(max_length=16)] = None,
 ) -> Response:
     words = ["config", *_scope(scope, path), "--get", key]
-    found = await _run(core, actor, ref, words, at=path)
+    found = await run(core, actor, ref, words, at=path)
     if found.exit_code == 1 and not found.stderr:
         return json({})
-    _must_be_good(found)
+    must_be_good(found)
     return json({"value": found.stdout.decode(errors="replace").removesuffix("\n")})
 
 
@@ -352,7 +343,7 @@ async def set_config(
     asked: Annotated[ConfigRequest, body(ConfigRequest)],
 ) -> Response:
     words = ["config", *_scope(asked.scope, asked.path), asked.key, asked.value]
-    await _git(core, actor, ref, words, at=asked.path)
+    await git(core, actor, ref, words, at=asked.path)
     return Response(status_code=200)
 
 
@@ -362,7 +353,7 @@ async def configure_user(
 ) -> Response:
     for key, value in (("user.name", asked.name), ("user.email", asked.email)):
         words = ["config", *_scope(asked.scope, asked.path), key, value]
-        await _git(core, actor, ref, words, at=asked.path)
+        await git(core, actor, ref, words, at=asked.path)
     return Response(status_code=200)
 
 
@@ -370,55 +361,6 @@ async def configure_user(
 async def credentials(core: CoreOf, actor: Runner, ref: SandboxRef) -> Response:
     """They would stand on the disk of the sandbox, where everything in it can read them."""
     raise unsupported("password", "credentials are not stored; give them with clone, pull, push")
-
-
-async def _git(
-    core: Core,
-    actor: Actor,
-    ref: str,
-    words: list[str],
-    *,
-    at: str | None = None,
-    env: Mapping[str, str] | None = None,
-    credentials: Credentials | None = None,
-) -> bytes:
-    """What it wrote. Raises Refused with what it said when it failed."""
-    found = await _run(core, actor, ref, words, at=at, env=env, credentials=credentials)
-    _must_be_good(found)
-    return found.stdout
-
-
-async def _run(
-    core: Core,
-    actor: Actor,
-    ref: str,
-    words: list[str],
-    *,
-    at: str | None = None,
-    env: Mapping[str, str] | None = None,
-    credentials: Credentials | None = None,
-) -> execs.ExecResult:
-    given = {**_QUIET, **(env or {})}
-    if credentials is not None and (credentials.username or credentials.password):
-        # Both in the environment: the empty one takes away the helpers of the user's own.
-        given |= {
-            "ALCOVE_GIT_USERNAME": credentials.username or "git",
-            "ALCOVE_GIT_PASSWORD": credentials.password or "",
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": "credential.helper",
-            "GIT_CONFIG_VALUE_0": "",
-            "GIT_CONFIG_KEY_1": "credential.helper",
-            "GIT_CONFIG_VALUE_1": _HELPER,
-        }
-    where = ["-C", at] if at else []
-    call = Call(command=("git", *where, *words), env=given, timeout_s=TIMEOUT_S)
-    return await execs.run(core, actor, ref, call)
-
-
-def _must_be_good(found: execs.ExecResult) -> None:
-    if found.exit_code:
-        said = (found.stderr + found.stdout).decode(errors="replace")
-        raise git_answers.fault(found.error or said, found.exit_code)
 
 
 def _scope(scope: str | None, path: str | None) -> list[str]:
