@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-import anyio.abc
 
+from alcove.drivers.streams import Stream
 from alcove.model.errors import DriverError
 from alcove.model.workspace import WorkspaceId
 
@@ -33,7 +33,7 @@ class Doors:
     def has(self, workspace: WorkspaceId) -> bool:
         return self._number(workspace) is not None
 
-    async def take(self, workspace: WorkspaceId) -> anyio.abc.UNIXSocketStream:
+    async def take(self, workspace: WorkspaceId) -> Stream:
         """A connection of the agent's, made before or as soon as it makes one; the caller sets
         the deadline. Raises DriverError where there is no door, and OSError."""
         while True:
@@ -42,7 +42,7 @@ class Doors:
             try:
                 shown = await _receive(connection, _PROOF_BYTES)
                 if hmac.compare_digest(shown, proof) and not _cut(connection):
-                    return await anyio.abc.UNIXSocketStream.from_socket(connection)
+                    return await Stream.of(connection)
             except BaseException:
                 connection.close()
                 raise

@@ -6,7 +6,6 @@ expected, from inside and from outside, in this boot.
 """
 
 import hashlib
-import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
-import anyio.abc
 from pydantic import TypeAdapter
 
 from alcove.drivers.base import (
@@ -29,6 +27,7 @@ from alcove.drivers.base import (
 )
 from alcove.drivers.doors import Doors
 from alcove.drivers.first_look import first_look
+from alcove.drivers.streams import Stream
 from alcove.host import protocol
 from alcove.model.errors import AlcoveError, DriverError
 from alcove.model.image import Image
@@ -45,7 +44,6 @@ _PIN_TIMEOUT_S: Final = 90.0
 _SNAPSHOT_TIMEOUT_S: Final = 600.0
 """Of copying a large volume, or of finding one whole before a workspace begins from it."""
 _DIAL_TIMEOUT_S: Final = 10.0
-_PEEK_NOW: Final = socket.MSG_PEEK | socket.MSG_DONTWAIT
 assert _LOOK_TIMEOUT_S < _VERB_TIMEOUT_S
 
 
@@ -57,7 +55,7 @@ class LocalDriver:
         self._socket = run_dir / "host.sock"
         self._agents = run_dir / "agents"
         self._doors = Doors(run_dir)
-        self._idle: list[anyio.abc.SocketStream] = []
+        self._idle: list[Stream] = []
         self._looks: anyio.CapacityLimiter | None = None
         self._verbs: anyio.CapacityLimiter | None = None
 
@@ -174,7 +172,7 @@ class LocalDriver:
     async def aclose(self) -> None:
         self._doors.close()
         while self._idle:
-            await anyio.aclose_forcefully(self._idle.pop())
+            await self._idle.pop().aclose()
 
     async def _up(
         self,
@@ -210,7 +208,7 @@ class LocalDriver:
                 if self._doors.has(workspace) and not _hidden(path):
                     stream = await self._doors.take(workspace)
                 else:
-                    stream = await anyio.connect_unix(path)
+                    stream = await Stream.connect(path)
         except (OSError, TimeoutError) as error:
             if _hidden(path):
                 raise DriverError(f"{workspace} is paused; resume it", retry=True) from error
@@ -258,19 +256,20 @@ class LocalDriver:
             body = await _receive_exactly(connection, protocol.frame_length(header))
         except BaseException:
             # Cut off in the middle: whatever comes next on it is the answer to somebody else.
-            await anyio.aclose_forcefully(connection)
+            await connection.aclose()
             raise
         self._idle.append(connection)
         return body
 
-    async def _connection(self) -> anyio.abc.SocketStream:
-        """An idle connection whose other end is still there, or a new one."""
+    async def _connection(self) -> Stream:
+        """An idle connection, or a new one. A host process that was restarted since has closed
+        its end of those there are."""
         while self._idle:
             connection = self._idle.pop()
-            if not _ended(connection):
+            if not connection.at_end():
                 return connection
-            await anyio.aclose_forcefully(connection)
-        return await anyio.connect_unix(self._socket)
+            await connection.aclose()
+        return await Stream.connect(self._socket)
 
 
 def _hidden(path: Path) -> bool:
@@ -278,18 +277,7 @@ def _hidden(path: Path) -> bool:
     return path.with_suffix(protocol.HIDDEN_SOCKET).exists()
 
 
-def _ended(connection: anyio.abc.SocketStream) -> bool:
-    """Whether the host process was restarted since: its end of the connection is closed then."""
-    raw = connection.extra(anyio.abc.SocketAttribute.raw_socket)
-    try:
-        return raw.recv(1, _PEEK_NOW) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-async def _receive_exactly(stream: anyio.abc.ByteReceiveStream, count: int) -> bytes:
+async def _receive_exactly(stream: Stream, count: int) -> bytes:
     parts = bytearray()
     while len(parts) < count:
         parts += await stream.receive(count - len(parts))
