@@ -1,6 +1,6 @@
 """The effects of a step, acted out: by the driver on what runs, by the agent on what is inside.
 
-Rule: each may be repeated after a crash at any point, and ends within `STEP_TIMEOUT_S`.
+Rule: each may be repeated after a crash at any point, and ends within `timeout_s`.
 """
 
 import logging
@@ -22,6 +22,10 @@ from alcove.model.workspace import Observation, Workspace
 log = logging.getLogger(__name__)
 
 STEP_TIMEOUT_S: Final = 45.0
+SLEEP_TIMEOUT_S: Final = 130.0
+"""Of a pause and a resume, which write and read all memory; the driver gives up before."""
+COPY_TIMEOUT_S: Final = 610.0
+"""Of beginning from a snapshot, whose files may be many; the driver gives up before."""
 CLAIM_TIMEOUT_S: Final = 15.0
 STOP_GRACE_S: Final = 10.0
 assert STEP_TIMEOUT_S > CLAIM_TIMEOUT_S > STOP_GRACE_S, "a step must outlast what it waits for"
@@ -34,13 +38,22 @@ async def perform(
     TimeoutError."""
     started, outcome = time.perf_counter(), "failed"
     try:
-        with anyio.fail_after(STEP_TIMEOUT_S):
+        with anyio.fail_after(timeout_s(effect, workspace)):
             answer = await _act(core, effect, workspace, seen)
         outcome = "done"
         return answer
     finally:
         took = time.perf_counter() - started
         core.metrics.verbs.labels(verb=effect.value, outcome=outcome).observe(took)
+
+
+def timeout_s(effect: Effect, workspace: Workspace) -> float:
+    """How long a step may take before it counts as failed."""
+    if effect in (Effect.PAUSE, Effect.RESUME):
+        return SLEEP_TIMEOUT_S
+    if effect in (Effect.CREATE, Effect.START) and workspace.spec.snapshot is not None:
+        return COPY_TIMEOUT_S
+    return STEP_TIMEOUT_S
 
 
 async def _act(

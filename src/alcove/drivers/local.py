@@ -39,12 +39,12 @@ _LOOKS_MAX: Final = 8
 _VERBS_MAX: Final = 16
 """Requests at a time: looks do not wait behind verbs, which may take as long as a grace period."""
 _LOOK_TIMEOUT_S: Final = 10.0
-_VERB_TIMEOUT_S: Final = 120.0
+VERB_TIMEOUT_S: Final = 120.0
 _PIN_TIMEOUT_S: Final = 90.0
-_SNAPSHOT_TIMEOUT_S: Final = 600.0
+SNAPSHOT_TIMEOUT_S: Final = 600.0
 """Of copying a large volume, or of finding one whole before a workspace begins from it."""
 _DIAL_TIMEOUT_S: Final = 10.0
-assert _LOOK_TIMEOUT_S < _VERB_TIMEOUT_S
+assert _LOOK_TIMEOUT_S < VERB_TIMEOUT_S
 
 
 class LocalDriver:
@@ -99,37 +99,37 @@ class LocalDriver:
         await self._ask(
             protocol.Stop(workspace, float(grace_s)),
             protocol.NOTHING,
-            timeout_s=grace_s + _VERB_TIMEOUT_S,
+            timeout_s=grace_s + VERB_TIMEOUT_S,
         )
 
     async def destroy(self, workspace: WorkspaceId, handle: Handle | None) -> Removal:
         self._doors.forget(workspace)
         return await self._ask(
-            protocol.Destroy(workspace), protocol.REMOVAL, timeout_s=_VERB_TIMEOUT_S
+            protocol.Destroy(workspace), protocol.REMOVAL, timeout_s=VERB_TIMEOUT_S
         )
 
     async def pause(self, workspace: WorkspaceId, handle: Handle) -> None:
-        await self._ask(protocol.Pause(workspace), protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+        await self._ask(protocol.Pause(workspace), protocol.NOTHING, timeout_s=VERB_TIMEOUT_S)
 
     async def resume(self, workspace: WorkspaceId, handle: Handle) -> None:
-        await self._ask(protocol.Resume(workspace), protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+        await self._ask(protocol.Resume(workspace), protocol.NOTHING, timeout_s=VERB_TIMEOUT_S)
 
     async def adopt(self, workspace: WorkspaceId, handle: Handle, spec: Spec) -> None:
         request = protocol.Adopt(workspace, _for_host(spec))
-        await self._ask(request, protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+        await self._ask(request, protocol.NOTHING, timeout_s=VERB_TIMEOUT_S)
 
     async def take_snapshot(
         self, workspace: WorkspaceId, handle: Handle, snapshot: SnapshotId
     ) -> Taken:
         request = protocol.TakeSnapshot(workspace, snapshot)
-        return await self._ask(request, protocol.TAKEN, timeout_s=_SNAPSHOT_TIMEOUT_S)
+        return await self._ask(request, protocol.TAKEN, timeout_s=SNAPSHOT_TIMEOUT_S)
 
     async def snapshots(self) -> Sequence[Taken]:
-        return await self._ask(protocol.GetSnapshots(), protocol.TAKENS, timeout_s=_VERB_TIMEOUT_S)
+        return await self._ask(protocol.GetSnapshots(), protocol.TAKENS, timeout_s=VERB_TIMEOUT_S)
 
     async def drop_snapshot(self, snapshot: SnapshotId) -> None:
         request = protocol.DropSnapshot(snapshot)
-        await self._ask(request, protocol.NOTHING, timeout_s=_VERB_TIMEOUT_S)
+        await self._ask(request, protocol.NOTHING, timeout_s=VERB_TIMEOUT_S)
 
     def connect(
         self, workspace: WorkspaceId, handle: Handle, *, port: int
@@ -145,7 +145,7 @@ class LocalDriver:
 
     async def inventory(self) -> Sequence[Leftover]:
         return await self._ask(
-            protocol.GetInventory(), protocol.LEFTOVERS, timeout_s=_VERB_TIMEOUT_S
+            protocol.GetInventory(), protocol.LEFTOVERS, timeout_s=VERB_TIMEOUT_S
         )
 
     async def pin(self, reference: str) -> tuple[str, str]:
@@ -163,7 +163,7 @@ class LocalDriver:
 
     async def collect(self, keep: Sequence[str]) -> Sequence[str]:
         return await self._ask(
-            protocol.CollectImages(tuple(keep)), protocol.KEYS, timeout_s=_VERB_TIMEOUT_S
+            protocol.CollectImages(tuple(keep)), protocol.KEYS, timeout_s=VERB_TIMEOUT_S
         )
 
     async def image_log(self, key: str) -> str:
@@ -182,7 +182,7 @@ class LocalDriver:
         control_key: str,
     ) -> Handle:
         handle = Handle(NAME, _HANDLE_VERSION, workspace)
-        timeout_s = _VERB_TIMEOUT_S if spec.snapshot is None else _SNAPSHOT_TIMEOUT_S
+        timeout_s = VERB_TIMEOUT_S if spec.snapshot is None else SNAPSHOT_TIMEOUT_S
         started = await self._ask(request, protocol.STARTED, timeout_s=timeout_s)
         if started.boot is None or started.approved:
             return handle
