@@ -248,6 +248,8 @@ class _Relay:
                     self._core, entry.actor, entry.workspace, self._message, self._command
                 ) as terminal:
                     await self._relayed(entry, headers, body, terminal)
+                # Whoever has all of the answer finds the recording complete.
+                await self._body(b"", more=False)
             except Exception as error:
                 failed = error
             tasks.cancel_scope.cancel()
@@ -292,7 +294,6 @@ class _Relay:
                 raise
             said = "the connection to the sandbox ended before the stream was complete"
             await self._body(envelopes.last("unavailable", said), more=True)
-        await self._body(b"", more=False)
 
     def _shown(
         self, entry: Entry, response: Response, terminal: Terminal | None, *, connect: bool
