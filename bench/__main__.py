@@ -18,7 +18,7 @@ from bench.recordings import recordings
 from bench.ssh import ssh
 from bench.terminal import terminal
 from bench.transfers import transfers
-from bench.workspaces import cold, execs
+from bench.workspaces import cold, execs, prepare
 from demo.instance import Instance, running
 
 WITH_INSTANCE: Final[dict[str, Callable[[Instance], list[Figure]]]] = {
@@ -55,6 +55,7 @@ def main(names: list[str]) -> int:
             figures += measure()
     if any(name in WITH_INSTANCE for name in wanted):
         with running() as instance:
+            prepare(instance)
             for name, measured in WITH_INSTANCE.items():
                 if name in wanted:
                     console.print(f"[dim]{name} …[/]")

@@ -13,7 +13,10 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`samples` in `unit`; `goal` is for people, `met` whether this run reached it."""
+    """`samples` in `unit`; `goal` is for people, `met` whether this run reached it.
+
+    No samples: it was not measured, and `note` says why.
+    """
 
     name: str
     unit: str
@@ -21,6 +24,7 @@ class Figure:
     goal: str
     met: bool | None
     floors: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
+    note: str = ""
 
     def quantile(self, share: float) -> float:
         return quantile(self.samples, share)
@@ -49,11 +53,15 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         table.add_column(title, justify="right" if title in ("p50", "p95", "p99", "n") else "left")
     for figure in figures:
         mark = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[figure.met]
+        mark = mark if figure.samples else "not measured"
         table.add_row(figure.name, *_row(figure.samples), figure.unit, _n(figure.samples),
                       figure.goal, mark)  # fmt: skip
         for name, samples in figure.floors.items():
             table.add_row(f"[dim]  {name}[/]", *_row(samples), figure.unit, _n(samples), "", "")
     console.print(table)
+    for figure in figures:
+        if figure.note:
+            console.print(f"{figure.name}: {figure.note}", markup=False, highlight=False)
 
 
 def save(figures: Sequence[Figure], path: Path) -> None:
@@ -61,14 +69,18 @@ def save(figures: Sequence[Figure], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     document = [
         {"name": f.name, "unit": f.unit, "goal": f.goal, "met": f.met,
-         "p50": f.quantile(0.5), "p95": f.quantile(0.95), "p99": f.quantile(0.99),
-         "samples": list(f.samples), "floors": {k: list(v) for k, v in f.floors.items()}}
+         **({"p50": f.quantile(0.5), "p95": f.quantile(0.95), "p99": f.quantile(0.99)}
+            if f.samples else {}),
+         "samples": list(f.samples), "floors": {k: list(v) for k, v in f.floors.items()},
+         "note": f.note}
         for f in figures
     ]  # fmt: skip
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _row(samples: Sequence[float]) -> list[str]:
+    if not samples:
+        return ["–"] * 3
     return [f"{quantile(samples, share):.4g}" for share in (0.5, 0.95, 0.99)]
 
 
