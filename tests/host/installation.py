@@ -21,7 +21,7 @@ import anyio
 from alcove.core.agent import Agents, Call, Frame, Reach
 from alcove.drivers.local import LocalDriver
 from alcove.host.cgroups import Cgroups
-from alcove.host.ground import mounts_below
+from alcove.host.mounts import mounts_below
 from alcove.host.syscalls import unmount
 from alcove.model.errors import DriverError
 from alcove.model.image import DebianImage, Image

@@ -110,7 +110,7 @@ class Ending:
             with step(verb, "unmount"):
                 left += ground.unmount(workspace)
             with step(verb, "listener"):
-                ground.unlisten(workspace)
+                ground.sockets.remove(workspace)
         except (AlcoveError, OSError) as error:
             return [str(error)]
         return left

@@ -4,7 +4,6 @@ Each act is small and may be repeated; the order in which they are taken is `hos
 everything of a workspace is below its own names, so that it can be found without a record.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -24,10 +23,11 @@ from alcove.host.account import Account, settle
 from alcove.host.cgroups import Cgroups
 from alcove.host.doors import Doors
 from alcove.host.idmaps import IdMaps
-from alcove.host.protocol import HIDDEN_SOCKET
+from alcove.host.mounts import freeze, mounts_below, thaw
 from alcove.host.runtime import AGENT_NAME, Process, Runc, Runsc, Runtime
 from alcove.host.settings import HostSettings
-from alcove.host.syscalls import freeze_file_system, thaw_file_system, unmount
+from alcove.host.sockets import AgentSockets
+from alcove.host.syscalls import unmount
 from alcove.host.volumes import Volumes, disk_use, io_bytes
 from alcove.model.errors import DriverError, Unsupported
 from alcove.model.workspace import Isolation, RootMode, Spec, WorkspaceId
@@ -35,7 +35,6 @@ from alcove.model.workspace import Isolation, RootMode, Spec, WorkspaceId
 _KILL_TIMEOUT_S: Final = 10.0
 _WIPE_TIMEOUT_S: Final = 120.0
 _LAST_WORDS_BYTES: Final = 2000
-_BACKLOG: Final = 128
 
 
 class Ground:
@@ -44,10 +43,12 @@ class Ground:
     def __init__(self, settings: HostSettings, *, id_maps: IdMaps, socket_gid: int) -> None:
         self.settings = settings
         self.workspaces = settings.host_dir / "workspaces"
-        self.sockets = settings.data_dir / "run" / "agents"
         self.volumes = Volumes(settings.host_dir / "volumes")
         self.cgroups = Cgroups(settings.instance)
         self.doors = Doors(settings.data_dir / "run" / "doors")
+        self.sockets = AgentSockets(
+            settings.data_dir / "run" / "agents", doors=self.doors, gid=socket_gid
+        )
         self.runsc = Runsc(
             settings.host_dir / "runsc", settings.tools_dir, cgroups=self.cgroups, doors=self.doors
         )
@@ -55,7 +56,6 @@ class Ground:
         self.runtimes: Final = {r.isolation: r for r in runtimes}
         self._agents = settings.host_dir / "agent"
         self._id_maps = id_maps
-        self._socket_gid = socket_gid
         self._seccomp = seccomp.load()
         self._nofile = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self._agent_layer = layer.agent_layer(self._agents, settings.agent)
@@ -91,31 +91,14 @@ class Ground:
         restored = restored or memory.asleep(self.directory(workspace))
         self._wipe(target / "rw/work" if restored else target / "rw")
 
-    def freeze_volume(self, workspace: WorkspaceId) -> bool:
-        """Have everything in the volume's file, and writers wait until `thaw_volume`; answers
-        whether it is mounted at all. Raises OSError."""
-        mounted = self.directory(workspace) / "volume"
-        if not mounted.is_mount():
-            return False
-        with _opened(mounted) as descriptor:
-            try:
-                freeze_file_system(descriptor)
-            except OSError as error:
-                if error.errno != errno.EBUSY:  # frozen by a verb that was cut off
-                    raise
-        return True
+    def freeze_volume(self, workspace: WorkspaceId) -> None:
+        """Have everything in the volume's file, and writers wait until `thaw_volume`; nothing
+        happens to one that is not mounted. Raises OSError."""
+        freeze(self.directory(workspace) / "volume")
 
     def thaw_volume(self, workspace: WorkspaceId) -> None:
         """Nothing happens to one that is not frozen."""
-        mounted = self.directory(workspace) / "volume"
-        if not mounted.is_mount():
-            return
-        with _opened(mounted) as descriptor:
-            try:
-                thaw_file_system(descriptor)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
+        thaw(self.directory(workspace) / "volume")
 
     def write_layer(
         self,
@@ -184,50 +167,10 @@ class Ground:
                 f"cannot assemble the root of {workspace}: {error}", retry=True
             ) from error
 
-    def listen(self, workspace: WorkspaceId) -> socket.socket:
-        """The agent's socket: outside, where only the server's group can open it; the agent is
-        given the descriptor, so nothing of it is visible inside."""
-        path = self.sockets / f"{workspace}.sock"
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(str(path))
-            os.chown(path, 0, self._socket_gid)
-            path.chmod(0o660)
-            listener.listen(_BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
-        return listener
-
     def hand_door(self, workspace: WorkspaceId) -> tuple[socket.socket, str]:
         """The listening socket of its door, for the caller to close, and the proof that the agent
         shows there. Raises DriverError where there is none."""
         return self.doors.listener(workspace), self.runsc.proof(workspace)
-
-    def unlisten(self, workspace: WorkspaceId) -> None:
-        (self.sockets / f"{workspace}.sock").unlink(missing_ok=True)
-        (self.sockets / f"{workspace}{HIDDEN_SOCKET}").unlink(missing_ok=True)
-
-    def hide_socket(self, workspace: WorkspaceId) -> None:
-        """Put the agent's socket where nobody dials it; nothing happens if it is there."""
-        path = self.sockets / f"{workspace}.sock"
-        hidden = self.sockets / f"{workspace}{HIDDEN_SOCKET}"
-        if path.exists():
-            path.rename(hidden)
-        elif self.doors.path(workspace).exists():
-            hidden.touch(mode=0o600)  # a door cannot be moved, so this stands before it
-
-    def mark_paused(self, workspace: WorkspaceId) -> None:
-        """Have those who look for its agent told that it is paused."""
-        (self.sockets / f"{workspace}{HIDDEN_SOCKET}").touch(mode=0o600)
-
-    def show_socket(self, workspace: WorkspaceId) -> None:
-        path = self.sockets / f"{workspace}{HIDDEN_SOCKET}"
-        if path.is_socket():
-            path.rename(self.sockets / f"{workspace}.sock")
-        else:
-            path.unlink(missing_ok=True)
 
     def write_bundle(
         self,
@@ -318,7 +261,7 @@ class Ground:
         self.forget_containers(workspace)
         left += self.remove_cgroup(workspace)
         left += self.unmount(workspace)
-        self.unlisten(workspace)
+        self.sockets.remove(workspace)
         return left
 
     def terminate(self, process: Process, *, grace_s: float) -> None:
@@ -432,26 +375,3 @@ def _boot_id(directory: Path) -> Path:
 def _machine_id(workspace: WorkspaceId) -> bytes:
     """As in machine-id(5): the same at each start, and nobody else's."""
     return hashlib.sha256(f"machine-id:{workspace}".encode()).hexdigest()[:32].encode() + b"\n"
-
-
-@contextmanager
-def _opened(directory: Path) -> Generator[int]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def mounts_below(directory: Path) -> list[Path]:
-    """Mount points below `directory`, in the order in which they were mounted."""
-    prefix = f"{directory}/".encode()
-    with Path("/proc/self/mountinfo").open("rb") as file:
-        points = [line.split(b" ", 5)[4] for line in file]
-    return [Path(os.fsdecode(_unescaped(p))) for p in points if p.startswith(prefix)]
-
-
-def _unescaped(point: bytes) -> bytes:
-    for octal, char in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-        point = point.replace(octal, char)
-    return point

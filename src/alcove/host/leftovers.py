@@ -4,12 +4,12 @@ One rule: only names that are ours count (our data directory, our instance's cgr
 interfaces), so that nothing of anybody else's is ever listed.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alcove.drivers.base import Leftover
+from alcove.host.mounts import mounts_below
 from alcove.host.state import WORKSPACE_ID
 from alcove.host.volumes import backing_files
 from alcove.model.workspace import WorkspaceId
@@ -36,19 +36,13 @@ def leftovers(
     note("cgroup", ground.cgroups.ids())
     note("network", networked)
     note("door", ground.doors.ids())
-    note("socket", (WorkspaceId(p.stem) for p in ground.sockets.iterdir()))
+    note("socket", ground.sockets.ids())
     return tuple(Leftover(w, tuple(found[w])) for w in sorted(found))
 
 
 def _mounted(workspaces: Path) -> set[WorkspaceId]:
-    prefix = f"{workspaces}/".encode()
-    with Path("/proc/self/mountinfo").open("rb") as file:
-        points = [line.split(b" ", 5)[4] for line in file]
-    return {
-        WorkspaceId(os.fsdecode(p[len(prefix) :].split(b"/")[0]))
-        for p in points
-        if p.startswith(prefix)
-    }
+    points = mounts_below(workspaces)
+    return {WorkspaceId(point.relative_to(workspaces).parts[0]) for point in points}
 
 
 def _looped(ground: "Ground") -> set[WorkspaceId]:

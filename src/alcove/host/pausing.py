@@ -33,12 +33,12 @@ def pause(parts: Parts, workspace: WorkspaceId) -> None:
             parts.records.note(workspace, stage=Stage.PAUSED)
         try:
             with parts.crash.step("pause", "hide"):
-                parts.ground.hide_socket(workspace)
+                parts.ground.sockets.hide(workspace)
             with parts.crash.step("pause", "freeze"):
                 parts.ground.cgroups.freeze(workspace, timeout_s=FREEZE_TIMEOUT_S)
         except (DriverError, OSError):
             parts.records.note(workspace, stage=Stage.RUNNING)
-            parts.ground.show_socket(workspace)
+            parts.ground.sockets.show(workspace)
             raise
 
 
@@ -54,7 +54,7 @@ def resume(parts: Parts, workspace: WorkspaceId) -> None:
         with parts.crash.step("resume", "thaw"):
             parts.ground.cgroups.thaw(workspace)
         with parts.crash.step("resume", "show"):
-            parts.ground.show_socket(workspace)
+            parts.ground.sockets.show(workspace)
 
 
 def settle(parts: Parts) -> None:
@@ -96,12 +96,12 @@ def _let_go(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
 def _settle_one(parts: Parts, workspace: WorkspaceId, *, paused: bool) -> None:
     if not paused:
         parts.ground.cgroups.thaw(workspace)
-        parts.ground.show_socket(workspace)
+        parts.ground.sockets.show(workspace)
         return
     try:
-        parts.ground.hide_socket(workspace)
+        parts.ground.sockets.hide(workspace)
         parts.ground.cgroups.freeze(workspace, timeout_s=FREEZE_TIMEOUT_S)
     except DriverError:
         parts.records.note(workspace, stage=Stage.RUNNING)
-        parts.ground.show_socket(workspace)
+        parts.ground.sockets.show(workspace)
         raise

@@ -16,7 +16,7 @@ def fall_asleep(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
     """The caller has the workspace's turn. Raises DriverError; it runs on then."""
     ground, step = parts.ground, parts.crash.step
     runtime, directory = ground.runtime(record.isolation), ground.directory(workspace)
-    ground.hide_socket(workspace)
+    ground.sockets.hide(workspace)
     stands = False
     try:
         half = memory.begin(directory)
@@ -31,7 +31,7 @@ def fall_asleep(parts: Parts, workspace: WorkspaceId, record: Record) -> None:
         memory.drop(directory)
         if stands:
             runtime.resume(workspace)
-        ground.show_socket(workspace)
+        ground.sockets.show(workspace)
         if isinstance(error, OSError):
             raise DriverError(f"cannot pause {workspace}: {error}", retry=True) from error
         raise
@@ -46,7 +46,7 @@ def tuck_in(parts: Parts, workspace: WorkspaceId) -> None:
     """Remove what a sleeping workspace has no use for: what runs, its network, its mounts."""
     parts.network.detach(workspace)
     left = parts.ground.clear(workspace, None)
-    parts.ground.mark_paused(workspace)
+    parts.ground.sockets.mark_paused(workspace)
     if left:
         raise DriverError(f"{workspace} is paused, but left {', '.join(left)}", retry=True)
 

@@ -118,7 +118,7 @@ class Starting:
                 raise
             with self._parts.crash.step("wake", "show"):
                 memory.drop(directory)
-                self._parts.ground.show_socket(workspace)
+                self._parts.ground.sockets.show(workspace)
         return True
 
     def _ready_layers(self, spec: Spec) -> list[Path]:
@@ -158,7 +158,7 @@ class Starting:
             ground.assemble_root(workspace, spec, record.slot, layers, account, image=image)
         with step(verb, "listen"):
             takes = ground.runtime(spec.isolation).takes_listener
-            listener = ground.listen(workspace) if takes else None
+            listener = ground.sockets.listen(workspace) if takes else None
         try:
             with step(verb, "container"):
                 bundle = self._bundle(workspace, spec, record, control_sha256, account.home)
