@@ -54,7 +54,7 @@ LEASE: Final = timedelta(seconds=30)
 RENEW: Final = timedelta(seconds=10)
 POLL_S: Final = 2.0
 """Another server's claims wake nobody here."""
-BREATH_S: Final = 0.1
+BREATH_S: Final = 0.25
 """Between two looks: what was claimed meanwhile is refilled together."""
 ASKED_MAX: Final = 20_000
 OVERLAP: Final = timedelta(seconds=5)

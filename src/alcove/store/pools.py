@@ -152,12 +152,14 @@ async def not_given(tx: Tx, id: WorkspaceId, *, boot: str | None, now: datetime)
     return (await tx.execute(back)).one_or_none() is not None
 
 
+_MEMBERS: Final = select(_W.id, _W.pool, _W.phase, _W.created_at, _W.reason, _W.spec).where(
+    _W.pool.is_not(None), _W.phase != Phase.DELETED, _W.desired == Desired.RUNNING
+)
+
+
 async def members(tx: Tx, *, specs: Mapping[str, Spec]) -> Sequence[Member]:
     """All that are not on their way out. `specs`: what those of a pool are to be made of."""
     fits = {pool: dump_spec(spec) for pool, spec in specs.items()}
-    query = select(_W.id, _W.pool, _W.phase, _W.created_at, _W.reason, _W.spec).where(
-        _W.pool.is_not(None), _W.phase != Phase.DELETED, _W.desired == Desired.RUNNING
-    )
     return [
         Member(
             id=WorkspaceId(row.id),
@@ -167,7 +169,7 @@ async def members(tx: Tx, *, specs: Mapping[str, Spec]) -> Sequence[Member]:
             reason=row.reason,
             fits=fits.get(row.pool) == row.spec,
         )
-        for row in await tx.execute(query)
+        for row in await tx.execute(_MEMBERS)
     ]
 
 
@@ -270,17 +272,19 @@ _MISSED: Final = _W.started_why == EMPTY
 _ISOLATION: Final = _isolation()
 
 
+_ASKED: Final = (
+    select(_W.id, _W.template, _W.created_at, _ISOLATION.label("tier"))
+    .where(_W.created_at > bindparam("after"), _SERVED | _MISSED)
+    .order_by(_W.created_at.desc(), _W.id)
+    .limit(bindparam("limit"))
+)
+
+
 async def asked(tx: Tx, *, after: datetime, limit: int) -> Sequence[Asked]:
     """Newest first."""
-    query = (
-        select(_W.id, _W.template, _W.created_at, _ISOLATION.label("tier"))
-        .where(_W.created_at > after, _SERVED | _MISSED)
-        .order_by(_W.created_at.desc(), _W.id)
-        .limit(limit)
-    )
     return [
         Asked(WorkspaceId(row.id), row.template, Isolation(row.tier), row.created_at)
-        for row in await tx.execute(query)
+        for row in await tx.execute(_ASKED, {"after": after, "limit": limit})
     ]
 
 
