@@ -14,6 +14,7 @@ from tests.browser.harness import ADA, BOB, PHONE, Site, axe
 pytestmark = pytest.mark.root
 SHELL = {"SHELL": "/bin/sh", "HOME": "/tmp", "PS1": "$ "}
 """Not what this machine's root has in its profile."""
+PROMPT = re.compile("[#$]")
 LINES = "document.querySelector('.xterm-rows').innerText"
 
 
@@ -69,6 +70,32 @@ def shell(page: Page, workspace: Workspace) -> Shell:
 def test_what_is_typed_runs_and_is_shown(shell: Shell) -> None:
     shell.type("echo sum-$((20+22))")
     shell.shows("sum-42")
+
+
+def test_the_cursor_blinks_and_leaves_the_page_at_rest(shell: Shell) -> None:
+    """While an animation runs a frame is always due, and what comes from the network waits for
+    it after each key."""
+    shell.shows(PROMPT)
+    shell.page.locator(".xterm-cursor-blink").wait_for()
+    cursor = "getComputedStyle(document.querySelector('.xterm-cursor-blink')).backgroundColor"
+    shell.page.locator(".pane.unlit").wait_for()
+    unlit = shell.page.evaluate(cursor)
+    assert shell.page.evaluate("document.getAnimations().length") == 0
+    shell.page.keyboard.press("x")
+    shell.shows(re.compile("[#$] x"))
+    shell.page.locator(".pane:not(.unlit)").wait_for()
+    assert shell.page.evaluate(cursor) != unlit
+
+
+def test_a_cursor_at_rest_stays_lit(shell: Shell) -> None:
+    shell.shows(PROMPT)
+    shell.page.clock.install()
+    shell.page.keyboard.press("x")
+    shell.shows(re.compile("[#$] x"))
+    shell.page.clock.run_for(20_000)
+    for _ in range(4):
+        assert shell.page.locator(".pane.unlit").count() == 0
+        shell.page.clock.run_for(250)
 
 
 def test_a_reload_keeps_the_screen_and_the_shell(shell: Shell) -> None:

@@ -7,6 +7,7 @@ import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { type IDisposable, Terminal } from "@xterm/xterm";
 
+import { blink } from "./cursor";
 import { Link, type Screen, type State, type View } from "./link";
 import type { Settings } from "./settings";
 import { theme } from "./theme";
@@ -73,6 +74,7 @@ export class Pane implements Screen {
       this.title = title.slice(0, TITLE_MAX);
       around.changed(this);
     });
+    blink(this.terminal, this.element);
     this.refuse();
   }
 
