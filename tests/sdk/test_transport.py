@@ -51,7 +51,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr("alcove.sdk._sync.transport.sleep", pauses.append)
     monkeypatch.setattr("alcove.sdk._sync.events.sleep", pauses.append)
-    monkeypatch.setattr("alcove.sdk._sync.workspaces.sleep", pauses.append)
+    monkeypatch.setattr("alcove.sdk._sync.workspace.sleep", pauses.append)
     return pauses
 
 

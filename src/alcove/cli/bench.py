@@ -14,7 +14,7 @@ from alcove.cli.workspace_options import IsolationOption
 
 if TYPE_CHECKING:
     from alcove.sdk import Alcove
-    from alcove.sdk._sync.workspaces import Workspace
+    from alcove.sdk._sync.workspace import Workspace
 
 
 def bench(

@@ -13,7 +13,7 @@ from alcove.model.port import app_label
 from alcove.model.workspace import WorkspaceId
 from alcove.sdk import AlcoveError, AsyncAlcove
 from alcove.sdk._async.ports import AsyncConnection
-from alcove.sdk._async.workspaces import AsyncWorkspace
+from alcove.sdk._async.workspace import AsyncWorkspace
 
 _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
 

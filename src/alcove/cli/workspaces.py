@@ -36,7 +36,7 @@ from alcove.sdk.errors import AlcoveError, Invalid
 
 if TYPE_CHECKING:
     from alcove.sdk import Alcove, Workspace
-    from alcove.sdk._sync.workspaces import ParameterValue
+    from alcove.sdk.changes import ParameterValue
     from alcove.wire.workspaces import Workspace as Info
 
 ENDS_SHOWN: Final = timedelta(days=30)

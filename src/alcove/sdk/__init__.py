@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from alcove.sdk._async.execs import AsyncProcess
     from alcove.sdk._async.processes import AsyncBackgroundProcess
     from alcove.sdk._async.sandboxes import AsyncSandbox
-    from alcove.sdk._async.workspaces import AsyncWorkspace
+    from alcove.sdk._async.workspace import AsyncWorkspace
     from alcove.sdk._sync.client import Alcove
     from alcove.sdk._sync.devices import DeviceSignIn
     from alcove.sdk._sync.execs import Process
     from alcove.sdk._sync.processes import BackgroundProcess
     from alcove.sdk._sync.sandboxes import Sandbox
-    from alcove.sdk._sync.workspaces import Workspace
+    from alcove.sdk._sync.workspace import Workspace
     from alcove.sdk.archive import Transfer
     from alcove.sdk.changes import NEVER
     from alcove.sdk.execs import ExecResult, Exit, Output, Stream, Terminal
@@ -94,7 +94,7 @@ _HOMES = {
     "AsyncDeviceSignIn": "_async.devices",
     "AsyncProcess": "_async.execs",
     "DeviceSignIn": "_sync.devices",
-    "AsyncWorkspace": "_async.workspaces",
+    "AsyncWorkspace": "_async.workspace",
     "ExecResult": "execs",
     "Exit": "execs",
     "Goal": "waiting",
@@ -103,7 +103,7 @@ _HOMES = {
     "Stream": "execs",
     "Terminal": "execs",
     "Transfer": "archive",
-    "Workspace": "_sync.workspaces",
+    "Workspace": "_sync.workspace",
 }
 
 

@@ -1,6 +1,12 @@
-"""Values that only changes have."""
+"""The values in which one asks for a workspace, or for a change of it."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+ParameterValue: TypeAlias = str | int | float | bool | Sequence[str]
+IsolationName: TypeAlias = Literal["container", "gvisor", "microvm"]
+OnExpiryName: TypeAlias = Literal["delete", "pause"]
+OnIdleName: TypeAlias = Literal["stop", "pause"]
 
 
 class Never:

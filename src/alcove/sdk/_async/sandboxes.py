@@ -13,15 +13,9 @@ from typing import Final
 from alcove.sdk._async.execs import AsyncProcess
 from alcove.sdk._async.primitives import sleep
 from alcove.sdk._async.processes import AsyncBackgroundProcess
-from alcove.sdk._async.workspaces import (
-    AsyncWorkspace,
-    AsyncWorkspaces,
-    IsolationName,
-    OnExpiryName,
-    OnIdleName,
-    ParameterValue,
-)
-from alcove.sdk.changes import Never
+from alcove.sdk._async.workspace import AsyncWorkspace
+from alcove.sdk._async.workspaces import AsyncWorkspaces
+from alcove.sdk.changes import IsolationName, Never, OnExpiryName, OnIdleName, ParameterValue
 from alcove.sdk.durations import duration
 from alcove.sdk.errors import WaitTimeout
 from alcove.sdk.execs import LOGIN_SHELL, ExecResult, OnOutput, Terminal

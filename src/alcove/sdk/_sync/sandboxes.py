@@ -14,15 +14,9 @@ from typing import Final
 from alcove.sdk._sync.execs import Process
 from alcove.sdk._sync.primitives import sleep
 from alcove.sdk._sync.processes import BackgroundProcess
-from alcove.sdk._sync.workspaces import (
-    IsolationName,
-    OnExpiryName,
-    OnIdleName,
-    ParameterValue,
-    Workspace,
-    Workspaces,
-)
-from alcove.sdk.changes import Never
+from alcove.sdk._sync.workspace import Workspace
+from alcove.sdk._sync.workspaces import Workspaces
+from alcove.sdk.changes import IsolationName, Never, OnExpiryName, OnIdleName, ParameterValue
 from alcove.sdk.durations import duration
 from alcove.sdk.errors import WaitTimeout
 from alcove.sdk.execs import LOGIN_SHELL, ExecResult, OnOutput, Terminal
