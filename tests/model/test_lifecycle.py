@@ -14,6 +14,7 @@ from alcove.model.lifecycle import (
     DECISIONS,
     FAILURES_MAX,
     RECHECK_IDLE,
+    RECHECK_MEMBER,
     STABLE_AFTER,
     Effect,
     backoff,
@@ -33,6 +34,7 @@ from alcove.model.workspace import (
     Resources,
     RootMode,
     Spec,
+    StartedFrom,
     UserId,
     Workspace,
     WorkspaceId,
@@ -88,6 +90,8 @@ RUNTIME = {
     Effect.STOP: Observed.EXITED,
     Effect.DESTROY: Observed.ABSENT,
 }
+MEMBER = replace(WORKSPACE, pool="t@1/container", started=StartedFrom.POOL)
+CLAIMED = replace(MEMBER, pool=None, boot="b1")
 WANTED = {
     Desired.RUNNING: Phase.RUNNING,
     Desired.PAUSED: Phase.PAUSED,
@@ -233,3 +237,42 @@ def test_failures_are_forgiven_when_it_ran_for_long() -> None:
     assert forgiven(workspace, now=T0 + STABLE_AFTER - timedelta(seconds=1)) == 3
     assert forgiven(workspace, now=T0 + STABLE_AFTER) == 0
     assert forgiven(replace(workspace, started_at=None), now=T0 + STABLE_AFTER) == 3
+
+
+@pytest.mark.parametrize("boot", [None, "b0", "b1"])
+def test_the_agent_of_a_pools_member_is_told_nothing(boot: str | None) -> None:
+    todo = step(replace(MEMBER, boot=boot), _seen(Observed.READY, boot="b1"))
+    assert (todo.phase, todo.effect, todo.recheck) == (Phase.RUNNING, None, RECHECK_MEMBER)
+
+
+def test_a_pools_member_that_is_to_go_goes_although_it_runs() -> None:
+    todo = step(replace(MEMBER, desired=Desired.DELETED), _seen(Observed.READY, boot="b1"))
+    assert todo.effect is Effect.DESTROY
+
+
+def test_what_was_claimed_from_a_pool_is_told_whose_it_is_in_the_boot_it_has() -> None:
+    todo = step(replace(CLAIMED, phase=Phase.PROVISIONING), _seen(Observed.READY, boot="b1"))
+    assert (todo.phase, todo.effect) == (Phase.PROVISIONING, Effect.CLAIM)
+
+
+def test_what_was_shown_to_its_owner_already_is_not_shown_as_starting_again() -> None:
+    todo = step(replace(CLAIMED, phase=Phase.RUNNING), _seen(Observed.READY, boot="b1"))
+    assert (todo.phase, todo.effect) == (Phase.RUNNING, Effect.CLAIM)
+
+
+@pytest.mark.parametrize("desired", [Desired.RUNNING, Desired.PAUSED])
+def test_what_ended_before_its_owner_had_it_is_thrown_away_at_no_cost(desired: Desired) -> None:
+    todo = step(replace(CLAIMED, desired=desired), _seen(Observed.EXITED))
+    assert (todo.phase, todo.effect, todo.ended) == (Phase.PROVISIONING, Effect.DISCARD, None)
+
+
+def test_what_its_owner_has_had_is_kept_when_it_ends() -> None:
+    had = replace(CLAIMED, started_at=T0, retire_boot="b1")
+    assert step(had, _seen(Observed.EXITED)).effect is Effect.START
+
+
+@pytest.mark.parametrize(
+    ("seen", "effect"), [(Observed.ABSENT, Effect.CREATE), (Observed.EXITED, Effect.START)]
+)
+def test_a_pools_member_that_does_not_run_is_made_to(seen: Observed, effect: Effect) -> None:
+    assert step(MEMBER, _seen(seen)).effect is effect

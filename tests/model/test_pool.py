@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alcove.model.image import DebianImage
 from alcove.model.pool import (
     DEMAND_MEMORY,
     FAILED_FOR,
     MEMBER_MIB,
+    NO_POOL,
     REMOVE_MAX,
     STARTING_MAX,
     Demand,
@@ -26,9 +28,20 @@ from alcove.model.pool import (
     read_days,
     read_key,
     target,
+    why_cold,
     write_days,
 )
-from alcove.model.workspace import Isolation, Phase, WorkspaceId
+from alcove.model.workspace import (
+    Isolation,
+    NetworkMode,
+    Phase,
+    Resources,
+    RootMode,
+    SnapshotId,
+    Spec,
+    WorkspaceId,
+)
+from tests.model.test_lifecycle import SPEC
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)  # a Monday
 NOBODY = Demand()
@@ -44,6 +57,65 @@ def members(many: int, phase: Phase = Phase.RUNNING, pool: str = "a") -> list[Me
 def test_a_key_says_what_it_is_made_of() -> None:
     key = pool_key("a-b", 12, Isolation.GVISOR)
     assert read_key(key) == ("a-b", 12, Isolation.GVISOR)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (replace(SPEC, image=DebianImage("trixie", (), "dev", sudo=True)), "another image"),
+        (
+            replace(SPEC, isolation=Isolation.GVISOR),
+            "another isolation than the pool's (container)",
+        ),
+        (replace(SPEC, root=RootMode.NONE), "another root than the pool's (contained)"),
+        (replace(SPEC, user="ada"), "another user than the pool's (dev)"),
+        (replace(SPEC, snapshot=SnapshotId("sn-1")), "it begins from a snapshot"),
+        (
+            replace(SPEC, resources=Resources(1000, 1024, 2048, 100)),
+            "another disk size than the pool's (1024 MiB)",
+        ),
+    ],
+)
+def test_what_a_claim_cannot_change_makes_it_start_cold(wanted: Spec, why: str) -> None:
+    assert (why_cold(SPEC, wanted) or "").startswith(why)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        SPEC,
+        replace(SPEC, env={"A": "1"}, hostname="w2"),
+        replace(SPEC, resources=Resources(4000, 8192, 1024, 900)),
+        replace(SPEC, network=NetworkMode.NONE),
+    ],
+)
+def test_what_a_claim_can_change_does_not(wanted: Spec) -> None:
+    assert why_cold(SPEC, wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("isolation", "has", "wants", "cold"),
+    [
+        (Isolation.CONTAINER, NetworkMode.OPEN, NetworkMode.NONE, False),
+        (Isolation.CONTAINER, NetworkMode.ALLOWLIST, NetworkMode.ALLOWLIST, False),
+        (Isolation.CONTAINER, NetworkMode.ALLOWLIST, NetworkMode.OPEN, True),
+        (Isolation.CONTAINER, NetworkMode.NONE, NetworkMode.ALLOWLIST, True),
+        (Isolation.GVISOR, NetworkMode.OPEN, NetworkMode.OPEN, False),
+        (Isolation.GVISOR, NetworkMode.OPEN, NetworkMode.NONE, True),
+    ],
+)
+def test_a_network_is_changed_only_where_that_can_be_done(
+    isolation: Isolation, has: NetworkMode, wants: NetworkMode, cold: bool
+) -> None:
+    member = replace(SPEC, isolation=isolation, network=has)
+    why = why_cold(member, replace(member, network=wants))
+    assert (why is not None) is cold
+    assert why is None or f"another network mode than the pool's ({has})" in why
+
+
+def test_a_pool_of_no_size_is_off() -> None:
+    assert fixed_size(1).on
+    assert not NO_POOL.on
 
 
 def test_a_fixed_pool_keeps_its_size_whatever_is_asked() -> None:
@@ -211,3 +283,8 @@ def test_settings_that_contradict_themselves_name_the_field() -> None:
         "min", "schedule[0].min", "schedule[0].from", "schedule[0].to", "zone",
     ]  # fmt: skip
     assert faults(fixed_size(3)) == []
+
+
+def test_a_schedule_that_fits_has_no_faults() -> None:
+    window = Window(("mon",), "08:00", "23:59", 3)
+    assert faults(PoolSettings(max=3, schedule=(window,), zone="Europe/Paris")) == []

@@ -81,6 +81,22 @@ def test_a_paused_one_is_deleted_when_nobody_uses_it() -> None:
     assert gone == Verdict(Decision.DELETE, "deleted: not used for 7d")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "1s"),
+        (90, "1m30s"),
+        (86_399, "23h59m"),
+        (10 * 86_400 + 3_661, "10d1h"),
+        (2_592_061, "30d"),
+    ],
+)
+def test_how_long_it_lived_is_said_roughly(seconds: int, said: str) -> None:
+    short = replace(RUNNING, expires_at=T0 + timedelta(seconds=seconds))
+    verdict = decide(short, idle_since=None, now=T0 + 99 * DAY)
+    assert verdict == Verdict(Decision.DELETE, f"deleted: lived its {said}")
+
+
 def test_what_is_on_its_way_out_is_left_alone() -> None:
     workspace = replace(RUNNING, desired=Desired.DELETED, expires_at=T0)
     assert decide(workspace, idle_since=None, now=T0 + DAY) is None
