@@ -1,13 +1,10 @@
 """`alcove terminal` and `alcove sessions`, from a real terminal against a real agent."""
 
 import json
-import os
 import secrets
-import select
 import socket
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from alcove.cli.terminal import Escape
+from alcove import Alcove
+from alcove.cli.terminal import HELD_MAX, Escape
 from tests.cli.conftest import CommandLine
 from tests.cli.test_exec import Typist, at_a_terminal
 
@@ -72,70 +70,134 @@ def test_what_is_left_goes_on_and_is_seen_again(
 def test_a_lost_connection_is_taken_up_where_it_was(
     alcove: CommandLine, workspace: str, tab: str
 ) -> None:
-    with _wire(alcove.served.url) as (url, cut):
-        through = replace(alcove, served=replace(alcove.served, url=url))
-        with at_a_terminal(through, "terminal", workspace, "--name", tab) as typist:
-            typist.type(b"KEPT=on; echo once-$((1+1))\r")
-            typist.wait_for(b"once-2")
-            cut()
-            typist.wait_for(b"connection is lost")
-            # What is typed while there is no connection is for nobody.
-            for _ in range(20):
-                typist.type(b"echo still-$KEPT\r")
-                if _came(typist, b"still-on"):
-                    break
-            assert b"still-on" in typist.seen
-            assert typist.seen.count(b"once-2") == 1
+    with _wired(alcove, workspace, tab) as (typist, wire):
+        typist.type(b"KEPT=on; echo once-$((1+1))\r")
+        typist.wait_for(b"once-2")
+        wire.cut()
+        wire.mend()
+        typist.wait_for(b"connection is lost")
+        typist.type(b"echo still-$KEPT\r")
+        typist.wait_for(b"still-on")
+        assert typist.seen.count(b"once-2") == 1
 
 
-def _came(typist: Typist, text: bytes) -> bool:
-    """Whether it is on the screen within about a second."""
-    deadline = time.monotonic() + 1
-    while text not in typist.seen and time.monotonic() < deadline:
-        if select.select([typist.screen], [], [], 0.1)[0]:
-            typist.seen += os.read(typist.screen, 65536)
-    return text in typist.seen
+@pytest.mark.root
+def test_what_is_typed_while_the_connection_is_lost_arrives_once_and_in_order(
+    alcove: CommandLine, workspace: str, tab: str
+) -> None:
+    with _wired(alcove, workspace, tab) as (typist, wire):
+        typist.type(b"n=0; echo up-$((1+1))\r")
+        typist.wait_for(b"up-2")
+        wire.cut()
+        typist.wait_for(b"connection is lost")
+        for number in b"123":
+            typist.type(b"n=$((n*10+%c))\r" % number)
+        typist.type(b"echo n-is-$n.\r")
+        wire.mend()
+        typist.wait_for(b"n-is-123.")
+
+
+@pytest.mark.root
+def test_no_more_is_kept_than_is_said_and_what_comes_after_that_is_not_sent(
+    alcove: CommandLine, workspace: str, tab: str
+) -> None:
+    with _wired(alcove, workspace, tab) as (typist, wire):
+        typist.type(b"echo up-$((1+1))\r")
+        typist.wait_for(b"up-2")
+        wire.cut()
+        typist.wait_for(b"connection is lost")
+        typist.type(b"echo first-$((1+1))\r")
+        typist.type(b"#" * (HELD_MAX + 1))
+        typist.wait_for(b"no more is kept")
+        typist.type(b"\recho second-$((1+1))\r")
+        wire.mend()
+        typist.wait_for(b"first-2")
+        typist.type(b"\recho third-$((1+1))\r")
+        typist.wait_for(b"third-2")
+        assert b"second-2" not in typist.seen
+
+
+@pytest.mark.root
+def test_what_was_typed_for_a_shell_is_not_typed_into_the_next_one(
+    alcove: CommandLine, workspace: str, tab: str
+) -> None:
+    with _wired(alcove, workspace, tab) as (typist, wire):
+        typist.type(b"echo up-$((1+1))\r")
+        typist.wait_for(b"up-2")
+        wire.cut()
+        typist.wait_for(b"connection is lost")
+        typist.type(b"echo meant-for-the-$((1+0))st\r")
+        with Alcove(alcove.served.url, alcove.served.token) as client:
+            client.workspaces.get(workspace).terminals.close(tab)
+        wire.mend()
+        typist.wait_for(b"another shell runs now")
+        typist.type(b"echo for-the-$((1+1))nd\r")
+        typist.wait_for(b"for-the-2nd")
+        assert b"meant-for-the-1st" not in typist.seen
+
+
+class Wire:
+    """Another address of the server. It can be cut, and mended again."""
+
+    def __init__(self, url: str) -> None:
+        self._far = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._whole = True
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self._whole = False
+        for end in self._open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._whole = True
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        for end in (self._listener, *self._open):
+            end.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if not self._whole:
+                    near.close()
+                    continue
+                beyond = socket.create_connection(self._far)
+                self._open += (near, beyond)
+                for pair in ((near, beyond), (beyond, near)):
+                    self._threads.append(threading.Thread(target=_carry, args=pair, daemon=True))
+                    self._threads[-1].start()
+
+
+def _carry(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    for end in (one, other):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def _wire(url: str) -> Generator[tuple[str, Callable[[], None]]]:
-    """Another address of the server, and what cuts the connections that go through it."""
-    far = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
-    open_: list[socket.socket] = []
-    threads: list[threading.Thread] = []
-
-    def carry(one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-        for end in (one, other):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                beyond = socket.create_connection(far)
-                open_.extend((near, beyond))
-                for pair in ((near, beyond), (beyond, near)):
-                    threads.append(threading.Thread(target=carry, args=pair, daemon=True))
-                    threads[-1].start()
-
-    def cut() -> None:
-        for end in open_:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", cut
-        listener.shutdown(socket.SHUT_RDWR)
-        cut()
-        for thread in threads:
-            thread.join()
-        for end in open_:
-            end.close()
+def _wired(alcove: CommandLine, workspace: str, tab: str) -> Generator[tuple[Typist, Wire]]:
+    """Somebody at a terminal whose connection can be cut."""
+    wire = Wire(alcove.served.url)
+    try:
+        through = replace(alcove, served=replace(alcove.served, url=wire.url))
+        with at_a_terminal(through, "terminal", workspace, "--name", tab) as typist:
+            yield typist, wire
+    finally:
+        wire.close()
 
 
 @pytest.mark.root

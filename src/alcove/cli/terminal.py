@@ -36,6 +36,11 @@ AGAIN_S: Final = 120.0
 """How long it is tried to come back."""
 PAUSE_S: Final = 0.5
 PAUSE_MAX_S: Final = 5.0
+HELD_MAX: Final = 16 * 1024
+"""Characters that are kept while there is no connection: one message of input."""
+_LOST: Final = b"\r\n[the connection is lost; what you type is kept; ~. leaves]\r\n"
+_FULL: Final = b"\r\n[no more is kept; what you type now is lost]\r\n"
+_ANOTHER: Final = b"\r\n[another shell runs now; what you typed was not sent]\r\n"
 
 
 def terminal(
@@ -104,16 +109,18 @@ def sit(workspace: "Workspace", session: str) -> "Ended | None":
                 with workspace.terminals.open(
                     session, columns=columns, rows=rows, after=place
                 ) as attached, keys.to(attached):  # fmt: skip
+                    keys.begin(attached)
+                    place, lost_at = attached.place, None
                     for output in attached:
                         write_all(1, output)
-                        place, lost_at, pause = attached.place, None, PAUSE_S
+                        place, pause = attached.place, PAUSE_S
                     return attached.exit
             except Unavailable:
                 now = time.monotonic()
                 if keys.left:
                     return None
                 if lost_at is None:
-                    write_all(1, b"\r\n[the connection is lost; ~. leaves]\r\n")
+                    write_all(1, _LOST)
                     lost_at = now
                 if now - lost_at > AGAIN_S:
                     raise
@@ -131,8 +138,11 @@ class _Keys:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._escape = Escape()
         self._attached: Attached | None = None
-        self._ahead: str | None = ""
-        """Typed before there was a terminal; None once there was one."""
+        self._process = ""
+        """For which one types."""
+        self._held: str | None = ""
+        """Typed while there is no connection; None while there is one."""
+        self._full = False
         self._turn = threading.Lock()
         self._gone = threading.Event()
 
@@ -145,15 +155,25 @@ class _Keys:
 
     @contextmanager
     def to(self, attached: "Attached") -> Generator[None]:
-        """What is typed goes there meanwhile, and nowhere else."""
-        with self._turn:
-            if self._ahead:
-                attached.write(self._ahead)
-            self._attached, self._ahead = attached, None
+        """What is typed goes there meanwhile, once it has begun, and nowhere else."""
+        self._attached = attached
         try:
             yield
         finally:
-            self._attached = None
+            with self._turn:
+                self._attached = None
+                self._held = self._held or ""
+
+    def begin(self, attached: "Attached") -> None:
+        """What was typed while there was no connection goes to the process that it was meant
+        for. A shell of after a restart does not get what was typed for another program."""
+        process = attached.begin()
+        with self._turn:
+            if self._held and self._process not in {"", process}:
+                write_all(1, _ANOTHER)
+            elif self._held:
+                attached.write(self._held)
+            self._process, self._held, self._full = process, None, False
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -191,18 +211,29 @@ class _Keys:
 
     def _typed(self, data: bytes) -> None:
         text = self._decoder.decode(self._escape.feed(data))
+        attached = self._attached
         with self._turn:
-            attached = self._attached
-            if attached is None and self._ahead is not None:
-                self._ahead += text
-            elif text and attached is not None:
-                # While a connection is lost, what is typed is for nobody.
-                with suppress(AlcoveError):
+            if self._held is not None or attached is None:
+                self._hold(text)
+            elif text:
+                try:
                     attached.write(text)
+                except AlcoveError:
+                    # It is lost; whoever reads its output finds out by himself.
+                    self._held = text
         if self._escape.left or not data:
             self._gone.set()
             if attached is not None:
                 attached.close()
+
+    def _hold(self, text: str) -> None:
+        """All of it or nothing, and nothing more after that: no command loses its middle."""
+        held = (self._held or "") + text
+        if not self._full and len(held) <= HELD_MAX:
+            self._held = held
+        elif not self._full:
+            self._full = True
+            write_all(1, _FULL)
 
 
 def _list(workspace: "Workspace", *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 from alcove.sdk._async.transport import AsyncTransport
 from alcove.sdk.answers import encode, problem_in_message, read, request
+from alcove.sdk.errors import Unavailable
 from alcove.sdk.terminals import BEGINNING, Ended, kind_of, shown_again
 from alcove.wire import terminals as wire
 
@@ -66,6 +67,8 @@ class AsyncAttached:
         self._socket = socket
         self._asked = after
         self._id, self._offset = "", 0
+        self._screen = b""
+        """What the screen is to be written first."""
         self.exit: Ended | None = None
         """Set once the iteration has ended."""
 
@@ -76,6 +79,25 @@ class AsyncAttached:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._outputs()
+
+    async def begin(self) -> str:
+        """Which process one sits at, as soon as the server has said so. Another one than before
+        means that what was typed for that one is for nobody."""
+        while not self._id:
+            message = await self._socket.receive()
+            if isinstance(message, bytes):
+                raise Unavailable("the server sent output before it said whose it is")
+            match kind_of(message):
+                case "attached":
+                    begun = read(wire.TerminalAttached, message)
+                    before, self._id, self._offset = self.place, begun.id, begun.offset
+                    if self.place != before and begun.offset:
+                        self._screen = shown_again(begun.modes)
+                case "view" | "pong":
+                    pass
+                case _:
+                    raise problem_in_message(message)
+        return self._id
 
     async def write(self, text: str) -> None:
         """What is typed."""
@@ -92,6 +114,9 @@ class AsyncAttached:
         await self._socket.aclose()
 
     async def _outputs(self) -> AsyncIterator[bytes]:
+        await self.begin()
+        if self._screen:
+            yield self._screen
         while self.exit is None:
             message = await self._socket.receive()
             if isinstance(message, bytes):
@@ -99,11 +124,6 @@ class AsyncAttached:
                 yield message
                 continue
             match kind_of(message):
-                case "attached":
-                    begun = read(wire.TerminalAttached, message)
-                    before, self._id, self._offset = self.place, begun.id, begun.offset
-                    if self.place != before and begun.offset:
-                        yield shown_again(begun.modes)
                 case "resync":
                     jumped = read(wire.TerminalResync, message)
                     self._offset = jumped.offset

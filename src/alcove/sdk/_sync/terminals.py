@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from alcove.sdk._sync.transport import Transport
 from alcove.sdk.answers import encode, problem_in_message, read, request
+from alcove.sdk.errors import Unavailable
 from alcove.sdk.terminals import BEGINNING, Ended, kind_of, shown_again
 from alcove.wire import terminals as wire
 
@@ -65,6 +66,8 @@ class Attached:
         self._socket = socket
         self._asked = after
         self._id, self._offset = "", 0
+        self._screen = b""
+        """What the screen is to be written first."""
         self.exit: Ended | None = None
         """Set once the iteration has ended."""
 
@@ -75,6 +78,25 @@ class Attached:
 
     def __iter__(self) -> Iterator[bytes]:
         return self._outputs()
+
+    def begin(self) -> str:
+        """Which process one sits at, as soon as the server has said so. Another one than before
+        means that what was typed for that one is for nobody."""
+        while not self._id:
+            message = self._socket.receive()
+            if isinstance(message, bytes):
+                raise Unavailable("the server sent output before it said whose it is")
+            match kind_of(message):
+                case "attached":
+                    begun = read(wire.TerminalAttached, message)
+                    before, self._id, self._offset = self.place, begun.id, begun.offset
+                    if self.place != before and begun.offset:
+                        self._screen = shown_again(begun.modes)
+                case "view" | "pong":
+                    pass
+                case _:
+                    raise problem_in_message(message)
+        return self._id
 
     def write(self, text: str) -> None:
         """What is typed."""
@@ -91,6 +113,9 @@ class Attached:
         self._socket.close()
 
     def _outputs(self) -> Iterator[bytes]:
+        self.begin()
+        if self._screen:
+            yield self._screen
         while self.exit is None:
             message = self._socket.receive()
             if isinstance(message, bytes):
@@ -98,11 +123,6 @@ class Attached:
                 yield message
                 continue
             match kind_of(message):
-                case "attached":
-                    begun = read(wire.TerminalAttached, message)
-                    before, self._id, self._offset = self.place, begun.id, begun.offset
-                    if self.place != before and begun.offset:
-                        yield shown_again(begun.modes)
                 case "resync":
                     jumped = read(wire.TerminalResync, message)
                     self._offset = jumped.offset
