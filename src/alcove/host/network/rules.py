@@ -29,6 +29,17 @@ def table(plan: Plan, *, forwarder_port: int, uplinks: tuple[str, ...]) -> str:
 table inet {name}
 delete table inet {name}
 table inet {name} {{
+{_SETS}{_arriving(plan, forwarder_port)}{_forwarded(plan, uplinks)}\
+{_of_the_host(plan, forwarder_port)}{_leaving(plan)}}}
+"""
+
+
+def removal(plan: Plan) -> str:
+    """Removes the table, whether or not it is there."""
+    return f"table inet {plan.instance}\ndelete table inet {plan.instance}\n"
+
+
+_SETS: Final = f"""\
     set blocked {{
         type ipv4_addr
         flags interval
@@ -51,6 +62,14 @@ table inet {name} {{
         flags dynamic
         timeout 60s
     }}
+"""
+_REJECT: Final = "reject with icmpx admin-prohibited"
+"""Refused aloud, so that a program fails at once instead of waiting."""
+
+
+def _arriving(plan: Plan, forwarder_port: int) -> str:
+    """No address but its own, and questions for names go to the forwarder."""
+    return f"""\
     chain early {{
         type filter hook prerouting priority raw; policy accept;
         iifgroup {plan.group} jump early_from_workspace
@@ -65,6 +84,12 @@ table inet {name} {{
         iifgroup {plan.group} ip daddr {plan.gateway} meta l4proto {{ tcp, udp }} th dport 53 \
 dnat ip to {plan.gateway}:{forwarder_port}
     }}
+"""
+
+
+def _forwarded(plan: Plan, uplinks: tuple[str, ...]) -> str:
+    """From workspaces to the world, and back; nothing between them."""
+    return f"""\
     chain forward {{
         type filter hook forward priority filter; policy accept;
         iifgroup {plan.group} jump from_workspace
@@ -93,6 +118,12 @@ burst {NEW_PER_SECOND_MAX * 2} packets }} drop
         meta nfproto ipv4 ct state established,related accept
         drop
     }}
+"""
+
+
+def _of_the_host(plan: Plan, forwarder_port: int) -> str:
+    """Between workspaces and the host itself: questions for names and pings, no more."""
+    return f"""\
     chain input {{
         type filter hook input priority filter; policy accept;
         iifgroup {plan.group} jump input_from_workspace
@@ -115,21 +146,17 @@ ct status dnat accept
         meta l4proto icmp accept
         drop
     }}
+"""
+
+
+def _leaving(plan: Plan) -> str:
+    """The world sees the host's address."""
+    return f"""\
     chain source {{
         type nat hook postrouting priority srcnat; policy accept;
         ip saddr {plan.pool} oifgroup != {plan.group} oifname != "lo" masquerade
     }}
-}}
 """
-
-
-def removal(plan: Plan) -> str:
-    """Removes the table, whether or not it is there."""
-    return f"table inet {plan.instance}\ndelete table inet {plan.instance}\n"
-
-
-_REJECT: Final = "reject with icmpx admin-prohibited"
-"""Refused aloud, so that a program fails at once instead of waiting."""
 
 
 def _trusted_rules(opened: tuple[Trusted, ...], *, with_port: bool) -> str:
