@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
+from alcove.cli.session import complete_templates
+
 NEVER_WORDS: Final = frozenset({"never", "none"})
 
 
@@ -47,4 +49,17 @@ IdleStop = Annotated[
 AutoResume = Annotated[
     bool | None,
     typer.Option("--auto-resume/--no-auto-resume", help="Whether use wakes it when paused."),
+]
+TemplateToMake = Annotated[
+    str | None,
+    typer.Option("--template", "-t", help="What to make.", autocompletion=complete_templates),
+]
+Isolation = Annotated[
+    IsolationOption | None, typer.Option("--isolation", help="Refused if not to be had.")
+]
+Ephemeral = Annotated[
+    bool | None, typer.Option("--ephemeral/--keep", help="Whether stopping deletes it.")
+]
+FromSnapshot = Annotated[
+    str | None, typer.Option("--snapshot", help="Begin from this instead of a template.")
 ]

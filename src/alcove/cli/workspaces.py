@@ -23,13 +23,16 @@ from alcove.cli.session import (
 from alcove.cli.workspace_options import (
     NEVER_WORDS,
     AutoResume,
+    Ephemeral,
+    FromSnapshot,
     IdleStop,
-    IsolationOption,
+    Isolation,
     Label,
     NetworkOption,
     OnExpiry,
     OnIdle,
     Parameter,
+    TemplateToMake,
 )
 from alcove.clock import system_clock
 from alcove.sdk.errors import AlcoveError, Invalid
@@ -44,21 +47,14 @@ ENDS_SHOWN: Final = timedelta(days=30)
 
 
 def create(
-    template: Annotated[
-        str | None,
-        typer.Option("--template", "-t", help="What to make.", autocompletion=complete_templates),
-    ] = None,
+    template: TemplateToMake = None,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Else made up.")] = None,
     parameter: Parameter = None,
     repo: Annotated[str | None, typer.Option("--repo", help="A Git URL to clone.")] = None,
     branch: Annotated[str | None, typer.Option("--branch", help="Of the repository.")] = None,
     ttl: Annotated[str | None, typer.Option("--ttl", help="Deleted after that: 4h, 7d.")] = None,
-    ephemeral: Annotated[
-        bool | None, typer.Option("--ephemeral/--keep", help="Whether stopping deletes it.")
-    ] = None,
-    isolation: Annotated[
-        IsolationOption | None, typer.Option("--isolation", help="Refused if not to be had.")
-    ] = None,
+    ephemeral: Ephemeral = None,
+    isolation: Isolation = None,
     network: Annotated[NetworkOption | None, typer.Option("--network")] = None,
     env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE")] = None,
     label: Label = None,
@@ -67,9 +63,7 @@ def create(
     disk: Annotated[str | None, typer.Option("--disk", help="Such as 20Gi.")] = None,
     template_version: Annotated[int | None, typer.Option("--template-version", min=1)] = None,
     owner: Annotated[str | None, typer.Option("--owner", help="For administrators.")] = None,
-    snapshot: Annotated[
-        str | None, typer.Option("--snapshot", help="Begin from this instead of a template.")
-    ] = None,
+    snapshot: FromSnapshot = None,
     on_expiry: OnExpiry = None,
     idle_stop: IdleStop = None,
     on_idle: OnIdle = None,
