@@ -118,7 +118,8 @@ function show(): void {
     said.textContent = smaller ? `${seen.cols} × ${seen.rows}, as small as the smallest of ${seen.viewers} viewers` : "";
     return;
   }
-  const ended = () => (now.kind === "ended" ? now.why ?? `The shell ended${now.signal ? ` by ${now.signal}` : now.code ? ` with ${now.code}` : ""}.` : now.why);
+  const lost = here.link.full ? " No more of what you type is kept." : "";
+  const ended = () => (now.kind === "ended" ? now.why ?? `The shell ended${now.signal ? ` by ${now.signal}` : now.code ? ` with ${now.code}` : ""}.` : now.why + lost);
   telling = window.setTimeout(() => {
     tell(ended());
     if (now.kind === "ended") act(now.why ? "Connect again" : "New shell", () => (here.link.start(), here.terminal.focus()));

@@ -127,6 +127,76 @@ def test_a_lost_network_loses_and_doubles_nothing(page: Page, workspace: Workspa
     assert len(routes) >= 4
 
 
+class Network:
+    """Between a page and its terminal; it can be cut, and mended again."""
+
+    def __init__(self, page: Page) -> None:
+        self._routes: list[WebSocketRoute] = []
+        self._whole = True
+        page.route_web_socket(re.compile("/terminal"), self._through)
+
+    def _through(self, route: WebSocketRoute) -> None:
+        if self._whole:
+            self._routes.append(route)
+            route.connect_to_server()
+        else:
+            route.close(code=1011)
+
+    def cut(self, shell: Shell) -> None:
+        self._whole = False
+        self._routes[-1].close(code=1011)
+        shell.page.locator("#terminal[data-state=away]").wait_for()
+
+    def mend(self, shell: Shell) -> None:
+        self._whole = True
+        shell.ready()
+
+
+def test_what_is_typed_while_the_network_is_away_is_not_lost(
+    page: Page, workspace: Workspace
+) -> None:
+    network = Network(page)
+    shell = Shell(page, workspace).open()
+    shell.type("n=1")
+    shell.shows("n=1")
+    network.cut(shell)
+    shell.type("n=$((n*10+2))")
+    shell.type("echo n-is-$n.")
+    network.mend(shell)
+    shell.shows("n-is-12.")
+
+
+def test_no_more_is_kept_than_the_page_says(page: Page, workspace: Workspace) -> None:
+    network = Network(page)
+    shell = Shell(page, workspace).open()
+    shell.shows(PROMPT)
+    network.cut(shell)
+    shell.type("echo first-$((1+1))")
+    page.keyboard.insert_text("#" * 17_000)
+    expect(page.locator("#banner")).to_contain_text("No more of what you type is kept")
+    shell.type("echo second-$((1+1))")
+    network.mend(shell)
+    shell.shows("first-2")
+    shell.type("echo third-$((1+1))")
+    shell.shows("third-2")
+    assert "second-2" not in shell.screen
+
+
+def test_what_was_typed_for_a_shell_is_not_typed_into_the_next_one(
+    site: Site, page: Page, workspace: Workspace
+) -> None:
+    network = Network(page)
+    shell = Shell(page, workspace).open()
+    shell.shows(PROMPT)
+    network.cut(shell)
+    shell.type("echo for-the-$((1+0))st")
+    site.call(lambda: terminals.close(site.core, ADA, workspace.id, "main"))
+    network.mend(shell)
+    shell.type("echo for-the-$((1+1))nd")
+    shell.shows("for-the-2nd")
+    assert "for-the-1st" not in shell.screen
+
+
 def test_answers_to_what_was_asked_in_the_past_are_not_typed(shell: Shell) -> None:
     asking = "stty -icanon -echo min 0 time 5; printf '\\033[c\\033[6n'; cat | wc -c; stty sane"
     shell.type(f"clear; {asking}; echo ok-$((1+1))")

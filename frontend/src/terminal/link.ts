@@ -8,6 +8,9 @@ const BACKOFF_MS = [0, 250, 500, 1000, 2000, 4000, 8000];
 const PING_MS = 15_000;
 const PONG_MS = 8_000;
 const POLL_MS = 2_000;
+// What is typed while there is no connection: so many characters, for so long.
+const HELD_MAX = 16 * 1024;
+const HELD_MS = 120_000;
 
 export interface Size {
   cols: number;
@@ -33,6 +36,8 @@ export interface Screen {
   show(bytes: Uint8Array, past: boolean, done: () => void): void;
   view(view: View): void;
   state(state: State): void;
+  // No more of what is typed is kept.
+  full(): void;
 }
 
 interface Problem {
@@ -55,6 +60,10 @@ export class Link {
   private ponger = 0;
   private wanted = false;
   private problem: Problem | null = null;
+  private attached = false;
+  private held = "";
+  private heldAt = 0;
+  full = false;
 
   // `running`: whether the workspace is known to run; else it is asked first.
   constructor(
@@ -78,6 +87,7 @@ export class Link {
   // Until `start`; what is on the screen stays.
   stop(): void {
     this.wanted = false;
+    this.release();
     this.drop();
   }
 
@@ -92,8 +102,30 @@ export class Link {
   }
 
   type(data: string): void {
+    if (!this.attached) {
+      this.hold(data);
+      return;
+    }
     // The server takes at most 64 Ki characters in one message.
     for (let at = 0; at < data.length; at += 32_768) this.say({ type: "input", data: data.slice(at, at + 32_768) });
+  }
+
+  // All of it or nothing, and nothing more after that: no command loses its middle.
+  private hold(data: string): void {
+    if (!this.wanted || this.full) return;
+    if (!this.held) this.heldAt = Date.now();
+    if (this.held.length + data.length <= HELD_MAX) this.held += data;
+    else {
+      this.full = true;
+      this.screen.full();
+    }
+  }
+
+  private release(): string {
+    const held = Date.now() - this.heldAt < HELD_MS ? this.held : "";
+    this.held = "";
+    this.full = false;
+    return held;
   }
 
   resize(size: Size): void {
@@ -144,6 +176,7 @@ export class Link {
   private drop(): void {
     const socket = this.socket;
     this.socket = null;
+    this.attached = false;
     clearTimeout(this.timer);
     clearTimeout(this.pinger);
     clearTimeout(this.ponger);
@@ -158,10 +191,15 @@ export class Link {
       case "attached": {
         const [id, offset] = [said["id"] as string, said["offset"] as number];
         if (id !== this.process || offset !== this.offset) this.screen.reset(said["modes"] as string);
+        // What was meant for one program is not typed into the next one.
+        const meant = !this.process || this.process === id;
         this.process = id;
         this.at(offset, said["end"] as number);
         this.failures = 0;
         this.running = true;
+        this.attached = true;
+        const held = this.release();
+        if (held && meant) this.type(held);
         this.screen.state({ kind: "open" });
         this.ping();
         break;

@@ -131,6 +131,10 @@ export class Pane implements Screen {
     this.around.changed(this);
   }
 
+  full(): void {
+    this.around.changed(this);
+  }
+
   // Answers to what programs ask come from one viewer, and not for what was asked in the past.
   private refuse(): void {
     const { parser } = this.terminal;
