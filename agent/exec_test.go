@@ -213,6 +213,20 @@ func TestTheEnvironmentComesFromImageClaimAndCallInThisOrder(t *testing.T) {
 	}
 }
 
+func TestTextIsUTF8UnlessALocaleIsGiven(t *testing.T) {
+	w := start(t)
+	for given, want := range map[string]string{"": "C.UTF-8", "LANG": "", "LC_ALL": "", "LC_CTYPE": "POSIX"} {
+		env := object{}
+		if given != "" {
+			env[given] = "POSIX"
+		}
+		result := w.exec(object{"cmd": "/bin/sh", "args": []string{"-c", "echo -n $LC_CTYPE"}, "env": env})
+		if result.stdout != want {
+			t.Errorf("with %q: LC_CTYPE is %q", given, result.stdout)
+		}
+	}
+}
+
 func TestABodyThatIsNotWhatItShouldBeIsRefused(t *testing.T) {
 	w := start(t)
 	for _, body := range []string{"", "{", "[]", `{"cmd": 1}`, `{"cmd":"true","stdin":7}`, `{"cmd":"true","timeout_ms":-1}`, `{"cmd":"true","env":{"A":1}}`} {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -125,11 +126,12 @@ func setThreadGroups(groups []uint32) error {
 	return nil
 }
 
-// GroupsAllowed says whether this user namespace lets anybody change supplementary groups.
-func GroupsAllowed() bool {
+// GroupsAllowed says whether this user namespace lets anybody change supplementary groups. It is settled before
+// a first process is in it, so one look is enough.
+var GroupsAllowed = sync.OnceValue(func() bool {
 	text, err := os.ReadFile("/proc/self/setgroups")
 	return err != nil || strings.TrimSpace(string(text)) != "deny"
-}
+})
 
 // Credential is what a child process is started with.
 func (u User) Credential() *syscall.Credential {

@@ -34,11 +34,15 @@ func (e *Environment) Replace(given map[string]string) {
 func (e *Environment) For(user identity.User, own map[string]string) map[string]string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	env := map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8"}
+	env := map[string]string{"PATH": defaultPath}
 	maps.Copy(env, e.image)
 	env["HOME"], env["USER"], env["LOGNAME"], env["SHELL"] = user.Home, user.Name, user.Name, user.Shell
 	maps.Copy(env, e.given)
 	maps.Copy(env, own)
+	if env["LANG"] == "" && env["LC_ALL"] == "" && env["LC_CTYPE"] == "" {
+		// Nothing else of C.UTF-8 is unlike C, and told by LANG every program reads a dozen files more as it starts.
+		env["LC_CTYPE"] = "C.UTF-8"
+	}
 	return env
 }
 
