@@ -5,8 +5,8 @@ here and nothing else: what could move a cursor or turn text round is shown as i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Path, Query
@@ -15,22 +15,13 @@ from starlette.responses import Response
 
 from alcove.core import exec_output_reading, identity, recording_reading
 from alcove.core.pages import CURSOR_MAX, PageRequest
-from alcove.core.recording_reading import QUERY_MAX, Wanted
 from alcove.model.access import Permission, allows
 from alcove.model.exec_output import ExecOutput, Kept, shown
 from alcove.web.contexts import Command, Fact, Frame, Link, Tab
 from alcove.web.frame import frame_of, served
 from alcove.web.pages import CoreOf, render, router, see
-from alcove.web.recordings import (
-    CRUMB_MAX,
-    SHOWN,
-    Asked,
-    Reader,
-    Text,
-    day_of,
-    size_of,
-    tabs_of,
-)
+from alcove.web.recording_filters import Asked, Filters
+from alcove.web.recordings import CRUMB_MAX, SHOWN, Reader, size_of, tabs_of
 
 routes = router()
 HERE: Final = "/recordings/commands"
@@ -86,23 +77,11 @@ async def find(
     request: Request,
     core: CoreOf,
     actor: Reader,
-    q: Annotated[str, Query(max_length=QUERY_MAX)] = "",
-    workspace: Text = "",
-    by: Annotated[str, Query(alias="actor", max_length=128)] = "",
-    since: Text = "",
-    until: Text = "",
+    filters: Filters,
     cursor: Annotated[str | None, Query(max_length=CURSOR_MAX)] = None,
 ) -> Response:
-    asked = Asked(q.strip(), workspace.strip(), by.strip(), "", since, until, HERE)
-    last = day_of("until", until)
-    wanted = Wanted(
-        workspace=asked.workspace or None,
-        actor=asked.actor or None,
-        since=day_of("since", since),
-        until=None if last is None else last + timedelta(days=1),
-        text=asked.q or None,
-    )
-    found = await exec_output_reading.find(core, actor, PageRequest(SHOWN, cursor), wanted)
+    asked = replace(filters, kind="", base=HERE)
+    found = await exec_output_reading.find(core, actor, PageRequest(SHOWN, cursor), asked.wanted())
     users = await identity.names(core, {one.actor for one in found.items})
     workspaces = await recording_reading.workspace_names(core, found.items)
     crumbs = (Link("Recordings", "/recordings"), Link("Commands"))

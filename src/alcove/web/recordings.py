@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final
-from urllib.parse import urlencode
 
 from fastapi import Path, Query
 from starlette.requests import Request
@@ -12,18 +11,16 @@ from starlette.responses import Response
 
 from alcove.core import identity, recording_reading
 from alcove.core.pages import CURSOR_MAX, PageRequest
-from alcove.core.recording_reading import QUERY_MAX, Wanted
 from alcove.http.access import needs
 from alcove.model.access import Actor, Permission, allows
-from alcove.model.errors import FieldError, Invalid
 from alcove.model.recording import Recording, RecordingState, SessionKind
 from alcove.web.contexts import Badge, Chip, Command, Fact, Frame, Link, Tab
 from alcove.web.frame import frame_of, served
 from alcove.web.pages import CoreOf, render, router, see
+from alcove.web.recording_filters import Asked, Filters
 
 routes = router()
 Reader = Annotated[Actor, needs(Permission.RECORDING_READ)]
-Text = Annotated[str, Query(max_length=128)]
 SHOWN: Final = 50
 CRUMB_MAX: Final = 40
 POLICY: Final = (
@@ -61,31 +58,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The filters as they stand in the address."""
-
-    q: str = ""
-    workspace: str = ""
-    actor: str = ""
-    kind: str = ""
-    since: str = ""
-    until: str = ""
-    base: str = "/recordings"
-
-    def path(self, **changed: str) -> str:
-        known = {
-            "q": self.q,
-            "workspace": self.workspace,
-            "actor": self.actor,
-            "kind": self.kind,
-            "since": self.since,
-            "until": self.until,
-        } | changed
-        query = urlencode({name: value for name, value in known.items() if value})
-        return f"{self.base}?{query}" if query else self.base
-
-
-@dataclass(frozen=True, slots=True)
 class RecordingsPage:
     frame: Frame
     now: datetime
@@ -117,25 +89,10 @@ async def find(
     request: Request,
     core: CoreOf,
     actor: Reader,
-    q: Annotated[str, Query(max_length=QUERY_MAX)] = "",
-    workspace: Text = "",
-    by: Annotated[str, Query(alias="actor", max_length=128)] = "",
-    kind: Text = "",
-    since: Text = "",
-    until: Text = "",
+    asked: Filters,
     cursor: Annotated[str | None, Query(max_length=CURSOR_MAX)] = None,
 ) -> Response:
-    asked = Asked(q.strip(), workspace.strip(), by.strip(), kind, since, until)
-    last = day_of("until", until)
-    wanted = Wanted(
-        workspace=asked.workspace or None,
-        actor=asked.actor or None,
-        kind=SessionKind(kind) if kind in _KINDS else None,
-        since=day_of("since", since),
-        until=None if last is None else last + timedelta(days=1),
-        text=asked.q or None,
-    )
-    found = await recording_reading.find(core, actor, PageRequest(SHOWN, cursor), wanted)
+    found = await recording_reading.find(core, actor, PageRequest(SHOWN, cursor), asked.wanted())
     users = await identity.names(core, {one.actor for one in found.items})
     workspaces = await recording_reading.workspace_names(core, found.items)
     now = core.clock()
@@ -147,7 +104,9 @@ async def find(
         rows=rows,
         asked=asked,
         kinds=[
-            Chip(name, asked.path(kind="" if kind == key else str(key)), on=kind == key)
+            Chip(
+                name, asked.path(kind="" if asked.kind == key else str(key)), on=asked.kind == key
+            )
             for key, name in _KINDS.items()
         ],
         here=asked.path() if cursor is None else asked.path(cursor=cursor),
@@ -254,14 +213,3 @@ def size_of(count: int) -> str:
     if count < 1024:
         return f"{count} B"
     return f"{count / 1024:.0f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
-
-
-def day_of(name: str, text: str) -> datetime | None:
-    """The beginning of that day, in UTC."""
-    if not text:
-        return None
-    try:
-        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-    except ValueError:
-        said = "write a day as 2026-01-31"
-        raise Invalid(f"{name}: {said}", [FieldError(name, said)]) from None
