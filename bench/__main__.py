@@ -1,8 +1,10 @@
 """`python -m bench [NAME …]`: run all measurements or those named; a table, and JSON beside it."""
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -51,19 +53,32 @@ def main(names: list[str]) -> int:
     figures: list[Figure] = []
     for name, measure in ALONE.items():
         if name in wanted:
-            console.print(f"[dim]{name} …[/]")
-            figures += measure()
+            figures += _measured(name, measure, console)
     if any(name in WITH_INSTANCE for name in wanted):
         with running() as instance:
             prepare(instance)
             for name, measured in WITH_INSTANCE.items():
                 if name in wanted:
-                    console.print(f"[dim]{name} …[/]")
-                    figures += measured(instance)
+                    figures += _measured(name, partial(measured, instance), console)
     show(figures, console)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # noqa: TID251 - names a file
     save(figures, RESULTS / f"{stamp}.json")
     return int(any(f.met is False for f in figures))
+
+
+def _measured(name: str, measure: Callable[[], list[Figure]], console: Console) -> list[Figure]:
+    """What one part measured; one that falls is a figure that was missed, and takes no other
+    part's with it."""
+    console.print(f"[dim]{name} …[/]")
+    began = time.monotonic()
+    try:
+        return measure()
+    except Exception as error:
+        console.print_exception()
+        said = f"not measured: {type(error).__name__}: {error}"
+        return [Figure(name, "", [], "", met=False, note=said)]
+    finally:
+        console.print(f"[dim]{name}: {time.monotonic() - began:.0f} s[/]")
 
 
 if __name__ == "__main__":
