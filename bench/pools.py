@@ -19,7 +19,9 @@ from demo.instance import Instance
 _ONE_BY_ONE, _POOL = 100, 60
 _EVERY_S = 0.2
 _BURSTS = ((100, 1000), (200, 2200))
-_WARM_UP, _PAIRS = 5, 15
+_WARM_UP, _PAIRS = 5, 12
+_SETTLE_S = 0.15
+"""What Docker tidies up after an answer is not to be paid by the next of ours."""
 _REST_S = 10.0
 """So long a pool that was told to be as slow as can be begins no other member after one."""
 _NOTICED_S = 2.2
@@ -129,6 +131,7 @@ def _against_docker(client: Client, instance: Instance) -> list[Figure]:
         while len(theirs) < _PAIRS + 2 and time.monotonic() < ends:
             ours.add(client)
             theirs.append(timed_ms(container.run))
+            time.sleep(_SETTLE_S)
     _remove(client, ours.made)
     times = median(theirs[2:]) / median(ours.output[2:])
     floors = {"docker run --rm, ms": theirs[2:], "ours in turn with it, ms": ours.output[2:]}
