@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything runs from a checkout on Debian or Ubuntu.
 .DEFAULT_GOAL := help
-.PHONY: help up down status test test-quick lint format demo bench screenshots agent frontend setup clean
+.PHONY: help up down status test test-quick coverage lint format demo bench screenshots agent frontend setup clean
 SHELL := /bin/bash
 VENV := .venv/bin
 FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -type f -print 2>/dev/null)
@@ -25,6 +25,9 @@ test: setup agent frontend .tools/runsc ## Set up everything and run all tests (
 
 test-quick: setup agent frontend ## The tests that need neither root nor PostgreSQL
 	@$(VENV)/pytest -m "not root and not postgres and not slow" -n 2
+
+coverage: setup agent frontend ## Measure what the tests reach, by package; without those in a browser and on the machine
+	@tools/as-root tools/with-node $(VENV)/python tools/coverage_table.py
 
 lint: setup frontend ## Check style, types, layers and the Go code
 	@tools/lint
@@ -61,4 +64,4 @@ setup: .tools/ready
 	@tools/bootstrap
 
 clean: ## Remove what the build made; the server's data stays
-	@rm -rf .venv .tools src/alcove/bin src/alcove/web/built frontend/node_modules dist .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .tools src/alcove/bin src/alcove/web/built frontend/node_modules dist .coverage .pytest_cache .ruff_cache .hypothesis

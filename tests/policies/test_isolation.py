@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from alcove import policies
-from alcove.drivers.fake import RECALLED
-from alcove.model.access import Permission
+from alcove.model.access import Actor, Permission, Role
 from alcove.model.errors import Denied
-from alcove.model.workspace import Isolation
+from alcove.model.workspace import Isolation, UserId
 from alcove.policies.verdict import Facts
-from tests.core.world import ADA
+from tests.model.test_lifecycle import SPEC
 
+ADA = Actor(id=UserId("u-ada"), name="ada", role=Role.MEMBER)
 C, G, V = Isolation.CONTAINER, Isolation.GVISOR, Isolation.MICROVM
 FACTS = Facts(None, None, None, C, frozenset({C, G}))
 
 
 def outcome(isolation: Isolation, **facts: object) -> Isolation:
-    spec = replace(RECALLED, isolation=isolation)
+    spec = replace(SPEC, isolation=isolation)
     known = replace(FACTS, **facts)  # pyright: ignore[reportArgumentType]
     return policies.decide(ADA, Permission.WORKSPACE_CREATE, spec, known).isolation
 

@@ -8,7 +8,7 @@ from alcove.model.errors import Denied
 from alcove.model.workspace import Spec
 from alcove.policies.isolation_default import isolation_default
 from alcove.policies.isolation_min import isolation_min
-from alcove.policies.verdict import Allow, Amend, Deny, Facts, Policy
+from alcove.policies.verdict import Amend, Deny, Facts, Policy
 
 ALL: Final[tuple[Policy, ...]] = (isolation_default, isolation_min)
 
@@ -16,11 +16,9 @@ ALL: Final[tuple[Policy, ...]] = (isolation_default, isolation_min)
 def decide(actor: Actor, action: Permission, spec: Spec, facts: Facts) -> Spec:
     """The Spec as it may be. Raises Denied with the first policy's reason."""
     for policy in ALL:
-        match policy(actor, action, spec, facts):
-            case Deny(reason):
-                raise Denied(reason)
-            case Amend(amended):
-                spec = amended
-            case Allow():
-                pass
+        verdict = policy(actor, action, spec, facts)
+        if isinstance(verdict, Deny):
+            raise Denied(verdict.reason)
+        if isinstance(verdict, Amend):
+            spec = verdict.spec
     return spec
