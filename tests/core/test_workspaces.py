@@ -1,5 +1,6 @@
 """The verbs: who may, what is refused and how, and what is written."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from alcove.model.errors import (
     QuotaExceeded,
     Unsupported,
 )
-from alcove.model.workspace import Desired, Phase, UserId, WorkspaceId
+from alcove.model.workspace import Desired, Phase, UserId, Workspace, WorkspaceId
 from alcove.store.db import Database
 from alcove.store.workspaces import WorkspaceFilters
 from alcove.wire.workspaces import NewWorkspace, WorkspaceChange
@@ -368,6 +369,27 @@ async def test_waiting_ends_when_it_has_failed(world: World) -> None:
     await world.run()
     done = await workspaces.wait(world.core, ADA, made.id, timeout_s=60)
     assert (done.phase, done.reason) == (Phase.FAILED, "create failed: no image")
+
+
+@pytest.mark.parametrize(
+    ("verb", "phase"), [(workspaces.delete, Phase.DELETED), (workspaces.start, Phase.RUNNING)]
+)
+async def test_what_had_failed_is_waited_for_when_something_else_is_asked(
+    world: World, verb: Callable[..., Awaitable[Workspace]], phase: Phase
+) -> None:
+    world.driver.fail_next, world.driver.failure = 1, DriverError("no image", retry=False)
+    made = await world.create()
+    await world.settle()
+    await verb(world.core, ADA, made.id)
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            done = await workspaces.wait(world.core, ADA, made.id, timeout_s=60)
+            assert done.phase is phase
+
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await world.settle()
 
 
 @pytest.mark.parametrize("ref", ["nope", "ws-", "ws-" + "a" * 16, "a/b/c", "", "\0", "x" * 5000])

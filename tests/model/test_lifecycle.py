@@ -20,6 +20,7 @@ from alcove.model.lifecycle import (
     backoff,
     failures_after_end,
     forgiven,
+    shown_phase,
     step,
 )
 from alcove.model.workspace import (
@@ -276,3 +277,24 @@ def test_what_its_owner_has_had_is_kept_when_it_ends() -> None:
 )
 def test_a_pools_member_that_does_not_run_is_made_to(seen: Observed, effect: Effect) -> None:
     assert step(MEMBER, _seen(seen)).effect is effect
+
+
+@pytest.mark.parametrize(
+    ("desired", "phase"),
+    [
+        (Desired.RUNNING, Phase.STARTING),
+        (Desired.PAUSED, Phase.STARTING),
+        (Desired.STOPPED, Phase.STOPPING),
+        (Desired.DELETED, Phase.DELETING),
+    ],
+)
+def test_one_that_failed_and_is_asked_for_something_is_on_its_way(
+    desired: Desired, phase: Phase
+) -> None:
+    asked = replace(WORKSPACE, phase=Phase.FAILED, failures=0, desired=desired)
+    assert shown_phase(asked) is phase
+
+
+def test_one_that_failed_for_good_is_shown_so() -> None:
+    given_up = replace(WORKSPACE, phase=Phase.FAILED, failures=FAILURES_MAX)
+    assert shown_phase(given_up) is Phase.FAILED

@@ -10,6 +10,7 @@ from alcove.core.app import Core
 from alcove.drivers.base import Metered
 from alcove.http.addresses import app_pattern, app_url
 from alcove.model.errors import AlcoveError
+from alcove.model.lifecycle import shown_phase
 from alcove.model.workspace import Phase, Workspace
 from alcove.wire import workspaces as wire
 from alcove.wire.ports import Port
@@ -40,7 +41,7 @@ def present(
         kind=workspace.kind,
         template=workspace.template,
         template_version=workspace.template_version,
-        phase=workspace.phase,
+        phase=shown_phase(workspace),
         desired=workspace.desired,
         reason=workspace.reason,
         health=workspace.health,

@@ -10,6 +10,7 @@ from alcove.core.bus import RECONCILE, workspace_topic
 from alcove.model.access import Actor
 from alcove.model.errors import Conflict
 from alcove.model.event import EventKind, NewEvent
+from alcove.model.lifecycle import shown_phase
 from alcove.model.workspace import Desired, Phase, Workspace
 from alcove.store import events, workspaces
 from alcove.store.workspaces import KEPT, Ends
@@ -24,10 +25,11 @@ SETTLED: Final = {
 
 def is_settled(workspace: Workspace) -> bool:
     """Whether it is what is wanted, or will not be without somebody's doing."""
-    if workspace.phase is Phase.FAILED:
+    phase = shown_phase(workspace)
+    if phase is Phase.FAILED:
         return True
     restarting = workspace.desired is Desired.RUNNING and workspace.retire_boot is not None
-    return workspace.phase is SETTLED[workspace.desired] and not restarting
+    return phase is SETTLED[workspace.desired] and not restarting
 
 
 async def ask(

@@ -86,6 +86,12 @@ DECISIONS: Final[dict[tuple[Desired, Observed], tuple[Phase, Effect | None]]] = 
 SETTLED: Final = frozenset(
     {Phase.RUNNING, Phase.PAUSED, Phase.STOPPED, Phase.DELETED, Phase.FAILED}
 )
+_TAKEN_UP: Final = {
+    Desired.RUNNING: Phase.STARTING,
+    Desired.PAUSED: Phase.STARTING,
+    Desired.STOPPED: Phase.STOPPING,
+    Desired.DELETED: Phase.DELETING,
+}
 _WE_ENDED_IT: Final = frozenset({Phase.STOPPING, Phase.STOPPED})
 """Written before the runtime is stopped, so that a crash in between is not blamed on it."""
 
@@ -121,6 +127,14 @@ def step(workspace: Workspace, seen: Observation) -> Step:
         return Step(phase=Phase.FAILED, effect=None, recheck=RECHECK_IDLE)
     recheck = RECHECK_IDLE if phase in SETTLED else RECHECK_BUSY
     return Step(phase=phase, effect=effect, recheck=recheck)
+
+
+def shown_phase(workspace: Workspace) -> Phase:
+    """Its phase to whoever looks on. One that failed and was asked for something since is on its
+    way there, though no step has begun: who waits for it must not take the old failure for new."""
+    if workspace.phase is Phase.FAILED and workspace.failures == 0:
+        return _TAKEN_UP[workspace.desired]
+    return workspace.phase
 
 
 def is_being_claimed(workspace: Workspace) -> bool:
