@@ -65,6 +65,7 @@ def test_an_app_without_a_word_is_private_and_needs_a_host_of_its_own() -> None:
         ("  - {name: a, port: 80}\n  - {name: b, port: 80}\n", "is the port of a already"),
         ("  - {name: a, url: 'https://x', command: y}\n", "a.command: is for what listens inside"),
         ("  - {name: a, port: 80, start: first_use}\n", "first_use needs a command"),
+        ("  - {name: a, port: 80, command: ' '}\n", "a.command: is empty"),
         ("  - {name: a, port: 80, env: {ALCOVE_X: y}}\n", "a.env.ALCOVE_X: "),
         ("  - {name: a, port: 80, health: {path: //example.com}}\n", "health.path: "),
         ("  - {name: a, port: 80, health: {interval: 2h}}\n", "is over the most, 1h"),

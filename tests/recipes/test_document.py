@@ -114,6 +114,7 @@ def test_more_values_than_the_limit_are_refused() -> None:
     assert said == [f"f:1: has more than {NODES_MAX} values"]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "unit",
     ["[", "{", "- ", "? ", "a: ", "&a ", "[a,", "{a: ", "'", "x ", "\\n", "# ", "%A\n", "|\n"],
