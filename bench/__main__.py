@@ -1,5 +1,6 @@
 """`python -m bench [NAME …]`: run all measurements or those named; a table, and JSON beside it."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,8 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in known]:
         console.print(f"unknown: {', '.join(unknown)}; there are: {', '.join(known)}")
         return 2
+    # What was mounted and started is undone on the way out.
+    signal.signal(signal.SIGTERM, _end)
     wanted = names or known
     figures: list[Figure] = []
     for name, measure in ALONE.items():
@@ -64,6 +67,10 @@ def main(names: list[str]) -> int:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")  # noqa: TID251 - names a file
     save(figures, RESULTS / f"{stamp}.json")
     return int(any(f.met is False for f in figures))
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _measured(name: str, measure: Callable[[], list[Figure]], console: Console) -> list[Figure]:
