@@ -16,9 +16,10 @@ import anyio
 
 from alcove.config import Settings
 from alcove.core import execs
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
 from alcove.core.app import Core
 from alcove.core.execs import shell
+from alcove.core.frames import Frame
 from alcove.model.recording import RecordingPolicy
 from alcove.store.db import Database
 from alcove.store.migrate import migrate

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from alcove.core.agent import Frame, Process
+from alcove.core.frames import Frame, Process
 from alcove.core.recordings import recorded
 from alcove.model.access import Actor
 from alcove.model.recording import Recording, SessionKind

@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from alcove.core import execs
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
 from alcove.core.execs import shell
+from alcove.core.frames import Frame
 from alcove.model.recording import RecordingState, SessionKind
 from alcove.store import recordings
 from alcove.store.recordings import RecordingFilters

@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 
 from alcove.core import execs
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
 from alcove.core.execs import shell
+from alcove.core.frames import Frame
 from alcove.core.recordings import path_of
 from alcove.model.event import EventKind
 from alcove.model.recording import Recording, SessionKind

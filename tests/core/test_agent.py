@@ -7,8 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from alcove.core.agent import Agents, Call, Frame, Reach
+from alcove.core.agent import Agents, Call, Reach
 from alcove.core.execs import read_exit
+from alcove.core.frames import Frame
 from alcove.model.errors import AlcoveError, Invalid, NotFound, Unavailable
 from alcove.model.workspace import Handle, WorkspaceId
 from tests.core.agent_process import AgentProcess

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from alcove.core.agent import FRAME_MAX, Frame, Frames
+from alcove.core.frames import FRAME_MAX, Frame, Frames
 from alcove.model.errors import Unavailable
 
 SAID = [

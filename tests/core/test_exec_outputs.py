@@ -16,9 +16,10 @@ from alcove.core import (
     recording_keeper,
     workspaces,
 )
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
 from alcove.core.exec_outputs import Keeping, Ran, detail_of
 from alcove.core.execs import shell
+from alcove.core.frames import Frame
 from alcove.core.pages import PageRequest
 from alcove.core.recording_reading import Wanted
 from alcove.model.access import Permission

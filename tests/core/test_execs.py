@@ -10,8 +10,9 @@ import anyio
 import pytest
 
 from alcove.core import execs, files, logs, startups, workspaces
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
 from alcove.core.execs import shell, told
+from alcove.core.frames import Frame
 from alcove.model.access import Permission
 from alcove.model.errors import Conflict, Denied, Invalid, NotFound
 from alcove.model.event import Event

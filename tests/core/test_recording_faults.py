@@ -12,7 +12,7 @@ import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from alcove.core import execs, recording_keeper, recording_proof, recording_reading
-from alcove.core.agent import Frame
+from alcove.core.frames import Frame
 from alcove.core.recorder import Recorder, Recorders
 from alcove.core.recording_proof import Proof
 from alcove.core.recordings import NAME_FILE, directory_of, path_of

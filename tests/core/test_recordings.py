@@ -14,7 +14,8 @@ from alcove.core import (
     recording_reading,
     terminals,
 )
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
+from alcove.core.frames import Frame
 from alcove.core.recordings import path_of
 from alcove.model.event import EventKind
 from alcove.model.recording import RecordingState, SessionKind

@@ -10,7 +10,8 @@ import pytest
 from anyio.abc import Process
 
 from alcove.core import execs, terminals
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
+from alcove.core.frames import Frame
 from tests.core.world import ADA
 from tests.gateway.reached import Reached, at_a_terminal, eventually, is_there, read_until, run
 

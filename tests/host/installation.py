@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import anyio
 
-from alcove.core.agent import Agents, Call, Frame, Reach
+from alcove.core.agent import Agents, Call, Reach
+from alcove.core.frames import Frame
 from alcove.drivers.local import LocalDriver
 from alcove.host.cgroups import Cgroups
 from alcove.host.mounts import mounts_below

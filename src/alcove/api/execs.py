@@ -14,8 +14,9 @@ from alcove.api.idempotency import IdempotencyKey, once
 from alcove.api.routing import router
 from alcove.api.streaming import EVENT_STREAM, Fill, Streaming, Writer, wants_events
 from alcove.core import execs
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
 from alcove.core.app import Core
+from alcove.core.frames import Frame
 from alcove.http.access import needs
 from alcove.http.body import body
 from alcove.model.access import Actor, Permission

@@ -17,9 +17,10 @@ from alcove.api.arguments import CoreOf, WorkspaceRef
 from alcove.api.execs import exit_of
 from alcove.api.routing import router
 from alcove.core import execs
-from alcove.core.agent import Call, Process, Reach
-from alcove.core.agent import Frame as AgentFrame
+from alcove.core.agent import Call, Reach
 from alcove.core.app import Core
+from alcove.core.frames import Frame as AgentFrame
+from alcove.core.frames import Process
 from alcove.core.live_sessions import held
 from alcove.core.standing import still_allowed
 from alcove.core.waking import entered

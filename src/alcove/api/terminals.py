@@ -21,7 +21,8 @@ from alcove.api.execs import exit_of
 from alcove.api.routing import router
 from alcove.api.sockets import PAYLOAD_MAX, carry, guarded
 from alcove.core import terminals
-from alcove.core.agent import Frame, Process, Reach, View
+from alcove.core.agent import Reach, View
+from alcove.core.frames import Frame, Process
 from alcove.core.standing import still_allowed
 from alcove.core.waking import entered
 from alcove.http.access import needs

@@ -17,8 +17,9 @@ from typing import Any, Final
 import anyio
 
 from alcove.core import execs
-from alcove.core.agent import Call, Frame, Process, Reach
+from alcove.core.agent import Call, Reach
 from alcove.core.app import Core
+from alcove.core.frames import Frame, Process
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, FieldError, Invalid, NotFound, Unavailable

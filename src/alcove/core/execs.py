@@ -18,9 +18,10 @@ from typing import Final
 import anyio
 
 from alcove.core import exec_outputs
-from alcove.core.agent import Call, Frame, Process, Reach
+from alcove.core.agent import Call, Reach
 from alcove.core.app import Core
 from alcove.core.exec_outputs import Keeping, Ran
+from alcove.core.frames import Frame, Process
 from alcove.core.intents import event
 from alcove.core.recordings import recorded
 from alcove.core.waking import entered

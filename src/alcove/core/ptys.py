@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from alcove.core import tagged
-from alcove.core.agent import Call, Frame, Process, Reach
+from alcove.core.agent import Call, Reach
 from alcove.core.app import Core
+from alcove.core.frames import Frame, Process
 from alcove.core.intents import event
 from alcove.core.live_sessions import held
 from alcove.core.recordings import recorded

@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
-from alcove.core.agent import Frame, Process
+from alcove.core.frames import Frame, Process
 from alcove.core.recording_file import CastFile, Full, Item
 from alcove.model.errors import Unavailable
 from alcove.model.recording import Chunk, RecordingId

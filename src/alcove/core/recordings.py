@@ -21,9 +21,9 @@ import anyio
 from anyio import to_thread
 
 from alcove.core import identity
-from alcove.core.agent import Process
 from alcove.core.app import Core
 from alcove.core.exec_outputs import expiry
+from alcove.core.frames import Process
 from alcove.core.names import new_recording_id
 from alcove.core.recorder import Outcome, Recorder
 from alcove.core.recording_file import CastFile, Full, Header

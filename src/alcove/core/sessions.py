@@ -18,9 +18,10 @@ from urllib.parse import urlencode
 import anyio
 
 from alcove.core import tagged
-from alcove.core.agent import Call, Frame, Process, Reach
+from alcove.core.agent import Call, Reach
 from alcove.core.app import Core
 from alcove.core.execs import told
+from alcove.core.frames import Frame, Process
 from alcove.core.intents import event
 from alcove.core.waking import entered
 from alcove.model.access import Actor, Permission

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from alcove.core.agent import Call, Frame, Process, Reach
+from alcove.core.agent import Call, Reach
 from alcove.core.app import Core
 from alcove.core.execs import read_exit
+from alcove.core.frames import Frame, Process
 from alcove.model.errors import Invalid, Unavailable
 
 OUTPUT_MAX: Final = 8 << 20

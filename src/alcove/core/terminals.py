@@ -17,8 +17,9 @@ from typing import Any, Final
 import anyio
 
 from alcove.core import tagged
-from alcove.core.agent import Call, Process, Reach, View
+from alcove.core.agent import Call, Reach, View
 from alcove.core.app import Core
+from alcove.core.frames import Process
 from alcove.core.intents import event
 from alcove.core.live_sessions import held
 from alcove.core.recordings import recorded

@@ -12,8 +12,8 @@ from typing import Final
 import anyio
 
 from alcove.core import forwards
-from alcove.core.agent import Frame, Process
 from alcove.core.execs import told
+from alcove.core.frames import Frame, Process
 from alcove.drivers.base import ByteStream
 from alcove.gateway.bringing import Say, nobody
 from alcove.gateway.caller import Caller

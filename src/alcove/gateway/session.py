@@ -18,8 +18,9 @@ import asyncssh
 from asyncssh.packet import SSHPacket
 
 from alcove.core import execs, tagged
-from alcove.core.agent import Call, Frame, Process, Reach
+from alcove.core.agent import Call, Reach
 from alcove.core.execs import Exit
+from alcove.core.frames import Frame, Process
 from alcove.core.terminals import TAG
 from alcove.gateway import files
 from alcove.gateway.caller import Caller

@@ -7,7 +7,8 @@ import anyio
 from pydantic import Field
 
 from alcove.core import execs
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
+from alcove.core.frames import Frame
 from alcove.mcp.bounded import HEAD_MAX, TAIL_MAX, Bounded
 from alcove.mcp.calls import Result, Tool, Use
 from alcove.mcp.tools.fields import Directory, Line, Sandbox

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StringConstraints
 
 from alcove.core import execs
-from alcove.core.agent import Call, Frame
+from alcove.core.agent import Call
+from alcove.core.frames import Frame
 from alcove.mcp.calls import Result, Tool, Use
 from alcove.mcp.tools.fields import Directory, Sandbox
 from alcove.model.access import Permission

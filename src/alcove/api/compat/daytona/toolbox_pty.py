@@ -17,9 +17,9 @@ from alcove.api.compat.daytona.creating import Asked
 from alcove.api.compat.daytona.routing import TOOLBOX, SandboxRef, json, router
 from alcove.api.compat.daytona.sockets import close, guarded, until_closed
 from alcove.core import ptys
-from alcove.core.agent import Frame, Process
 from alcove.core.app import Core
 from alcove.core.execs import read_exit
+from alcove.core.frames import Frame, Process
 from alcove.core.names import made_up_name
 from alcove.http.access import needs
 from alcove.http.body import body

@@ -14,7 +14,7 @@ from alcove.api.compat.daytona.errors import Refused
 from alcove.api.compat.daytona.routing import TOOLBOX, SandboxRef, json, router
 from alcove.api.compat.daytona.sockets import guarded, until_closed
 from alcove.core import access, sessions
-from alcove.core.agent import Frame
+from alcove.core.frames import Frame
 from alcove.http.access import needs
 from alcove.http.body import body
 from alcove.model.access import Actor, Permission

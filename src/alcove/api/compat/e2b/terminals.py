@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 
 import anyio
 
-from alcove.core.agent import Frame, Process
 from alcove.core.app import Core
+from alcove.core.frames import Frame, Process
 from alcove.core.recordings import recorded
 from alcove.http.problem import HttpError
 from alcove.model.access import Actor
