@@ -13,6 +13,7 @@ from alcove.model.lifecycle import (
     BACKOFF_MAX,
     DECISIONS,
     FAILURES_MAX,
+    RECHECK_BUSY,
     RECHECK_IDLE,
     RECHECK_MEMBER,
     STABLE_AFTER,
@@ -20,6 +21,7 @@ from alcove.model.lifecycle import (
     backoff,
     failures_after_end,
     forgiven,
+    is_being_claimed,
     shown_phase,
     step,
 )
@@ -298,3 +300,50 @@ def test_one_that_failed_and_is_asked_for_something_is_on_its_way(
 def test_one_that_failed_for_good_is_shown_so() -> None:
     given_up = replace(WORKSPACE, phase=Phase.FAILED, failures=FAILURES_MAX)
     assert shown_phase(given_up) is Phase.FAILED
+
+
+def test_nobody_is_claiming_what_is_a_pools_still() -> None:
+    assert is_being_claimed(CLAIMED)
+    assert not is_being_claimed(MEMBER)
+
+
+@pytest.mark.parametrize(
+    ("desired", "effect"), [(Desired.STOPPED, None), (Desired.DELETED, Effect.DESTROY)]
+)
+def test_what_ended_before_its_owner_had_it_and_is_to_end_is_not_begun_again(
+    desired: Desired, effect: Effect | None
+) -> None:
+    assert step(replace(CLAIMED, desired=desired), _seen(Observed.EXITED)).effect is effect
+
+
+def test_a_boot_that_was_told_is_not_told_again() -> None:
+    running = replace(WORKSPACE, boot="b1", started_at=T0, phase=Phase.RUNNING)
+    todo = step(running, _seen(Observed.READY, boot="b1"))
+    assert (todo.phase, todo.effect) == (Phase.RUNNING, None)
+
+
+def test_one_that_came_back_by_itself_is_shown_as_starting() -> None:
+    running = replace(WORKSPACE, boot="b1", started_at=T0, phase=Phase.RUNNING)
+    todo = step(running, _seen(Observed.READY, boot="b2"))
+    assert (todo.phase, todo.effect) == (Phase.STARTING, Effect.CLAIM)
+
+
+def test_a_boot_that_is_not_known_is_not_the_one_to_be_ended() -> None:
+    assert step(WORKSPACE, _seen(Observed.READY, boot=None)).effect is None
+
+
+@pytest.mark.parametrize(
+    ("desired", "boot"),
+    [(Desired.STOPPED, "b1"), (Desired.DELETED, "b1"), (Desired.RUNNING, None)],
+)
+def test_an_end_that_nobody_minds_is_no_failure(desired: Desired, boot: str | None) -> None:
+    workspace = replace(
+        WORKSPACE, desired=desired, boot=boot, retire_boot="b0", phase=Phase.RUNNING
+    )
+    assert step(workspace, _seen(Observed.EXITED)).ended is None
+
+
+def test_what_is_on_its_way_is_looked_at_more_often_than_what_has_arrived() -> None:
+    assert step(WORKSPACE, _seen(Observed.ABSENT)).recheck == RECHECK_BUSY
+    stopped = replace(WORKSPACE, desired=Desired.STOPPED)
+    assert step(stopped, _seen(Observed.EXITED)).recheck == RECHECK_IDLE

@@ -288,3 +288,8 @@ def test_settings_that_contradict_themselves_name_the_field() -> None:
 def test_a_schedule_that_fits_has_no_faults() -> None:
     window = Window(("mon",), "08:00", "23:59", 3)
     assert faults(PoolSettings(max=3, schedule=(window,), zone="Europe/Paris")) == []
+
+
+def test_a_fault_says_what_is_wrong_and_what_would_be_right() -> None:
+    said = "'Nowhere/Land' is not a time zone like UTC or Europe/Paris"
+    assert faults(PoolSettings(zone="Nowhere/Land")) == [("zone", said)]

@@ -133,5 +133,5 @@ def allows(
         return False
     if actor.scopes is not None and permission not in actor.scopes:
         return False
-    table = OWN if owner is not None and owner == actor.id else ANY
+    table = OWN if owner == actor.id else ANY
     return permission in table[actor.role]
