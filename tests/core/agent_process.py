@@ -1,9 +1,11 @@
 """The real agent as an ordinary process on a Unix socket."""
 
 import hashlib
+import os
+import signal
 import subprocess
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,9 +64,14 @@ class AgentProcess(FakeDriver):
                 await anyio.sleep(0.01)
 
     def kill(self) -> None:
+        """With all that it started: it is no PID 1 here, whose end would be theirs."""
         if self.process is not None:
+            started = _descendants(self.process.pid)
             self.process.kill()
             self.process.wait()
+            for pid in started:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     @asynccontextmanager
     async def connect(
@@ -78,3 +85,15 @@ class AgentProcess(FakeDriver):
             yield stream
         finally:
             await stream.aclose()
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found[1:]
