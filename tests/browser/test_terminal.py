@@ -19,19 +19,23 @@ def test_what_is_typed_runs_and_is_shown(shell: Shell) -> None:
     shell.shows("sum-42")
 
 
+_CURSOR = """(state) => {
+  const cursor = document.querySelector(`.pane${state} .xterm-focus .xterm-cursor-blink`);
+  return cursor && getComputedStyle(cursor).backgroundColor;
+}"""
+"""Its colour once it is in this state, looked at in one go: it changes twice a second."""
+
+
 def test_the_cursor_blinks_and_leaves_the_page_at_rest(shell: Shell) -> None:
     """While an animation runs a frame is always due, and what comes from the network waits for
     it after each key."""
     shell.shows(PROMPT)
     shell.page.locator(".xterm-cursor-blink").wait_for()
-    cursor = "getComputedStyle(document.querySelector('.xterm-cursor-blink')).backgroundColor"
-    shell.page.locator(".pane.unlit").wait_for()
-    unlit = shell.page.evaluate(cursor)
+    unlit = shell.page.wait_for_function(_CURSOR, arg=".unlit").json_value()
     assert shell.page.evaluate("document.getAnimations().length") == 0
     shell.page.keyboard.press("x")
     shell.shows(re.compile("[#$] x"))
-    shell.page.locator(".pane:not(.unlit)").wait_for()
-    assert shell.page.evaluate(cursor) != unlit
+    assert shell.page.wait_for_function(_CURSOR, arg=":not(.unlit)").json_value() != unlit
 
 
 def test_a_cursor_at_rest_stays_lit(shell: Shell) -> None:
