@@ -39,6 +39,14 @@ ROOT_DIR = Path(__file__).parents[1]
 OUT = ROOT_DIR / "docs/screenshots"
 
 
+_TYPED = (
+    "PS1='\\e[32mdev@api\\e[0m:\\e[34m~/api\\e[0m$ '; clear",
+    "python3 -c 'print(sum(range(101)))'",
+    "seq 3 | xargs -I{} echo 'test {} passed'",
+)
+"""The prompt is a workspace's; the shell of a picture runs on this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     name: str
@@ -47,6 +55,8 @@ class Shot:
     phone: bool = False
     press: str = ""
     """A key to press before, as of the palette."""
+    typed: tuple[str, ...] = ()
+    """Lines that are typed before, as into the terminal."""
 
 
 def shots(shown: Workspace) -> tuple[Shot, ...]:
@@ -61,7 +71,7 @@ def shots(shown: Workspace) -> tuple[Shot, ...]:
         Shot("create", "/create/python?name=api&preset=large"),
         Shot("workspace", here),
         Shot("workspace-phone", here, phone=True),
-        Shot("terminal", f"{here}/terminal"),
+        Shot("terminal", f"{here}/terminal", typed=_TYPED),
         Shot("files", f"{here}/files"),
         Shot("logs", f"{here}/logs"),
         Shot("events", f"{here}/events"),
@@ -85,7 +95,8 @@ def main(only: list[str]) -> None:
         url = f"sqlite:///{folder}/alcove.db"
         anyio.run(_migrated, url)
         with (
-            harness.site(url) as site,
+            # Each picture has a browser's profile of its own, which signs in.
+            harness.site(url, sign_in_rate_per_minute=1000) as site,
             sync_playwright() as playwright,
         ):
             shown = furnish(site)
@@ -115,6 +126,9 @@ def take(browser: Browser, site: Site, shot: Shot, theme: str) -> None:
 
 def settle(page: Page, shot: Shot) -> None:
     page.evaluate("document.fonts.ready")
+    for line in shot.typed:
+        page.wait_for_timeout(700)
+        page.keyboard.type(line + "\n")
     if shot.press:
         page.keyboard.press(shot.press)
     page.wait_for_timeout(700)
