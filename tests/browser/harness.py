@@ -86,12 +86,11 @@ class Site:
 
     def sign_in(self, context: BrowserContext, actor: Actor) -> None:
         secret, _ = self.call(lambda: new_link(self.core, None, actor.name))
-        answer = context.request.post(
+        context.request.post(
             f"{self.url}/sign-in/link",
             form={"token": secret.text},
             headers={"origin": self.url},
         )
-        assert answer.ok, answer.text()
 
     async def _row(self, id: WorkspaceId) -> Workspace:
         async with self.core.db.read() as tx:
