@@ -28,17 +28,20 @@ type Table struct {
 	// workdir is where processes start that do not say; the user's home if empty.
 	workdir  string
 	byPID    map[int]*Process
-	byTag    map[string]*Process
+	byTag    map[string]*Process // nil where it is being started
+	settled  *sync.Cond          // one of those runs now, or will not
 	starting int
 	kept     int // tagged terminals, and those being started
 }
 
 // NewTable makes an empty table.
 func NewTable(r *reaper.Reaper, users *identity.Directory, env *Environment, meter *activity.Meter) *Table {
-	return &Table{
+	t := &Table{
 		Users: users, Environment: env, Meter: meter, reaper: r,
 		byPID: map[int]*Process{}, byTag: map[string]*Process{},
 	}
+	t.settled = sync.NewCond(&t.mu)
+	return t
 }
 
 // SetWorkdir changes where processes start that do not say.
@@ -55,15 +58,21 @@ func (t *Table) Workdir() string {
 	return t.workdir
 }
 
-// Find gives a running process by tag, or by number if tag is empty.
+// Find gives a running process by tag, or by number if tag is empty. It waits for one that is being started:
+// who was told that the tag is taken comes here next.
 func (t *Table) Find(pid int, tag string) (*Process, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if tag != "" {
-		if p := t.byTag[tag]; p != nil {
-			return p, nil
+		p, taken := t.byTag[tag]
+		for taken && p == nil {
+			t.settled.Wait()
+			p, taken = t.byTag[tag]
 		}
-		return nil, fmt.Errorf("%w: none is tagged %q", ErrNotFound, tag)
+		if !taken {
+			return nil, fmt.Errorf("%w: none is tagged %q", ErrNotFound, tag)
+		}
+		return p, nil
 	}
 	if p, found := t.byPID[pid]; found {
 		return p, nil
@@ -144,6 +153,7 @@ func (t *Table) settle(spec Spec, p *Process) {
 	} else {
 		t.byTag[tag] = p
 	}
+	t.settled.Broadcast()
 }
 
 func (t *Table) remove(p *Process) {
