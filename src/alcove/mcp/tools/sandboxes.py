@@ -14,6 +14,7 @@ from alcove.http.body import parse
 from alcove.mcp.calls import Result, Tool, Use
 from alcove.mcp.tools.fields import Sandbox
 from alcove.model.access import Permission
+from alcove.model.lifecycle import shown_phase
 from alcove.model.workspace import Desired, NetworkMode, Phase, Workspace
 from alcove.store.workspaces import WorkspaceFilters
 from alcove.wire.base import Answer, Branch, Env, Labels, Name, Request, Url
@@ -157,11 +158,12 @@ async def until_ready(use: Use, id: str, *, wait_s: float) -> Workspace:
     ):
         while True:
             found = await workspaces.get(use.core, use.actor, id)
-            ready = found.phase is Phase.RUNNING and found.health != _STARTING
-            gone = found.phase in _STILL or found.desired is not Desired.RUNNING
+            phase = shown_phase(found)
+            ready = phase is Phase.RUNNING and found.health != _STARTING
+            gone = phase in _STILL or found.desired is not Desired.RUNNING
             if ready or gone:
                 break
-            said = f"{found.phase}: {found.reason}" if found.reason else str(found.phase)
+            said = f"{phase}: {found.reason}" if found.reason else str(phase)
             if said != told:
                 told = said
                 await use.progress(anyio.current_time() - began, wait_s, said)
@@ -177,7 +179,7 @@ async def shown(use: Use, found: Workspace) -> Result:
         lines.append(info.reason)
     if found.phase is Phase.RUNNING:
         lines.append(f"Start-up: {info.health}. Network: {info.network}.")
-    elif found.desired is Desired.RUNNING and found.phase is not Phase.FAILED:
+    elif found.desired is Desired.RUNNING and info.phase != Phase.FAILED:
         lines.append("It is on its way: ask get_sandbox again in a few seconds.")
     if info.expires_at is not None:
         lines.append(f"It ends at {info.expires_at.isoformat(timespec='seconds')}.")
@@ -194,7 +196,7 @@ def info_of(workspace: Workspace, owner: str) -> SandboxInfo:
         name=workspace.name,
         owner=owner,
         template=workspace.template,
-        phase=workspace.phase,
+        phase=shown_phase(workspace),
         health=workspace.health,
         reason=workspace.reason,
         isolation=workspace.spec.isolation,
