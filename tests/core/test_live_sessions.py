@@ -244,7 +244,7 @@ def test_many_sessions_are_told_of_in_messages_that_postgresql_takes() -> None:
 async def two_servers(url: str) -> AsyncGenerator[tuple[World, Core]]:
     """A world, and a second server on the same database, that tell each other."""
     first, second = Database(url), Database(url)
-    async with open_world(first, MovedClock()) as world, anyio.create_task_group() as tasks:
+    async with open_world(first, MovedClock()) as world:
         other = Core.build(
             settings=world.core.settings,
             driver=world.driver,
@@ -253,14 +253,14 @@ async def two_servers(url: str) -> AsyncGenerator[tuple[World, Core]]:
             clock=world.clock,
         )
         try:
-            tasks.start_soon(live_news.run, world.core)
-            tasks.start_soon(live_news.run, other)
-            yield world, other
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(live_news.run, world.core)
+                tasks.start_soon(live_news.run, other)
+                yield world, other
+                tasks.cancel_scope.cancel()
         finally:
-            tasks.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await other.aclose()
-                await first.aclose()
+            await other.aclose()
+            await first.aclose()
 
 
 async def until_seen(core: Core, many: int) -> list[LiveSession]:
