@@ -46,7 +46,9 @@ class Real:
     def socket(self, query: str, **headers: str) -> connect:
         head = headers or {"authorization": f"Bearer {self.token}"}
         url = f"ws{self.url[4:]}{self.path}/terminal?{query}"
-        return connect(url, additional_headers=head, compression=None, max_queue=1)
+        # With output unread the other's goodbye does not come through.
+        options: dict[str, Any] = {"compression": None, "max_queue": 1, "close_timeout": 0.2}
+        return connect(url, additional_headers=head, **options)
 
     @asynccontextmanager
     async def viewer(self, query: str = "after=0") -> AsyncGenerator["Viewer"]:
@@ -65,7 +67,7 @@ class Viewer:
 
     socket: ClientConnection
     said: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    output: bytes = b""
+    output: bytearray = field(default_factory=bytearray)
     at: int = 0
 
     async def one(self) -> None:
@@ -80,8 +82,10 @@ class Viewer:
             self.at = told["offset"]
 
     async def until(self, wanted: bytes) -> None:
+        looked = 0
         with anyio.fail_after(WAIT_S):
-            while wanted not in self.output:
+            while self.output.find(wanted, looked) < 0:
+                looked = max(0, len(self.output) - len(wanted) + 1)
                 await self.one()
 
     async def told(self, kind: str, **values: object) -> dict[str, Any]:
