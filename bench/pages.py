@@ -37,12 +37,7 @@ def pages() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="bench-pages-") as folder:
         url = f"sqlite:///{Path(folder)}/alcove.db"
         anyio.run(_migrated, url)
-        settings = {
-            "workspaces_max_per_user": _WORKSPACES + 10,
-            # Each browser profile signs in; beyond the usual rate it would be shown that page.
-            "sign_in_rate_per_minute": 1000,
-        }
-        with site(url, **settings) as found:
+        with site(url, workspaces_max_per_user=_WORKSPACES + 10) as found:
             shown = found.workspace("shown")
             found.call(lambda: _fill(found))
             here = f"/workspaces/{shown.id}"

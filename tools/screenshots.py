@@ -94,11 +94,7 @@ def main(only: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
         url = f"sqlite:///{folder}/alcove.db"
         anyio.run(_migrated, url)
-        with (
-            # Each picture has a browser's profile of its own, which signs in.
-            harness.site(url, sign_in_rate_per_minute=1000) as site,
-            sync_playwright() as playwright,
-        ):
+        with harness.site(url) as site, sync_playwright() as playwright:
             shown = furnish(site)
             browser = playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]

@@ -86,11 +86,12 @@ class Site:
 
     def sign_in(self, context: BrowserContext, actor: Actor) -> None:
         secret, _ = self.call(lambda: new_link(self.core, None, actor.name))
-        context.request.post(
+        answer = context.request.post(
             f"{self.url}/sign-in/link",
             form={"token": secret.text},
             headers={"origin": self.url},
         )
+        assert answer.ok, answer.text()
 
     async def _row(self, id: WorkspaceId) -> Workspace:
         async with self.core.db.read() as tx:
@@ -117,8 +118,13 @@ async def _served(
         port = probe.getsockname()[1]
     db = Database(database_url)
     driver = SandboxDriver()
-    # Of its own, and gone with the driver: what is kept of an installation is not for tests.
-    settings = {"data_dir": driver.directory / "server-data", **settings}
+    settings = {
+        # Of its own, and gone with the driver: what is kept of an installation is not for tests.
+        "data_dir": driver.directory / "server-data",
+        # Each browser profile signs in.
+        "sign_in_rate_per_minute": 1000,
+        **settings,
+    }
     made = Settings(driver="fake", http_address=f"127.0.0.1:{port}", **settings)
     made.server_dir.mkdir(parents=True, exist_ok=True)
     core = Core.build(settings=made, driver=driver, secret=SECRET, db=db, clock=system_clock)
