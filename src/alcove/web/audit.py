@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
-from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from alcove.model.errors import FieldError, Invalid
 from alcove.model.event import Event, EventKind
 from alcove.store.events import EventFilters
 from alcove.web import audit_export
+from alcove.web.addresses import filtered
 from alcove.web.contexts import Chip, Command, Frame, Link
 from alcove.web.frame import frame_of
 from alcove.web.live import NOUNS
@@ -52,8 +52,7 @@ class Asked:
 
     def path(self, base: str = "/audit", **changed: object) -> str:
         known = {**asdict(self), **changed}
-        query = urlencode({name: value for name, value in known.items() if value})
-        return f"{base}?{query}" if query else base
+        return filtered(base, known)
 
 
 @dataclass(frozen=True, slots=True)

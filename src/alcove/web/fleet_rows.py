@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Final
-from urllib.parse import urlencode
 
 from fastapi import Query
 
@@ -14,6 +13,7 @@ from alcove.drivers.base import Usage
 from alcove.model.access import Actor
 from alcove.model.workspace import Isolation, Kind, Phase, Workspace
 from alcove.store.fleet import Order, RowFilters
+from alcove.web.addresses import filtered
 from alcove.web.contexts import Badge, badge_of
 from alcove.web.text import mib
 
@@ -54,8 +54,7 @@ class Asked:
     def path(self, *, base: str = "/fleet", **changed: object) -> str:
         """Another filter begins at the first page."""
         known = {**asdict(self), "skip": 0, **changed}
-        query = urlencode({name: value for name, value in known.items() if value})
-        return f"{base}?{query}" if query else base
+        return filtered(base, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Path, Query
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from alcove.model.errors import AlcoveError, Conflict, FieldError, Invalid
 from alcove.model.identity import Token
 from alcove.store.fleet import RowFilters
 from alcove.store.people import OpenSession, Person
+from alcove.web.addresses import filtered
 from alcove.web.contexts import Badge, Command, Frame, Link
 from alcove.web.frame import frame_of
 from alcove.web.pages import CoreOf, render, router, see
@@ -287,13 +288,13 @@ async def _page(
 ) -> Response:
     found = await people.find(core, actor, after=after, text=q or None, limit=SHOWN + 1)
     shown = found[:SHOWN]
-    more = urlencode({"q": q, "after": shown[-1].user.name}) if len(found) > SHOWN else ""
+    more = len(found) > SHOWN
     context = PeoplePage(
         frame=frame_of(request, actor, here="/people", crumbs=(Link("People"),)),
         now=core.clock(),
         rows=[Row(one, badge_of(one), f"/people/{quote(one.user.name)}") for one in shown],
         q=q,
-        next=f"/people?{more}" if more else "",
+        next=filtered("/people", {"q": q, "after": shown[-1].user.name}) if more else "",
         may_manage=allows(actor, Permission.USER_MANAGE),
         form=form,
         commands=(Command("alcove user list"), Command("alcove user create NAME")),

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import Depends, Query
 
 from alcove.core.recording_reading import QUERY_MAX, Wanted
 from alcove.model.errors import FieldError, Invalid
 from alcove.model.recording import SessionKind
+from alcove.web.addresses import filtered
 
 Text = Annotated[str, Query(max_length=128)]
 
@@ -47,8 +47,7 @@ class Asked:
             "since": self.since,
             "until": self.until,
         } | changed
-        query = urlencode({name: value for name, value in known.items() if value})
-        return f"{self.base}?{query}" if query else self.base
+        return filtered(self.base, known)
 
 
 async def asked_for(

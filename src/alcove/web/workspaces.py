@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
-from urllib.parse import urlencode
 
 from fastapi import Query
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from alcove.model.access import Actor, Permission, allows
 from alcove.model.errors import AlcoveError, Invalid
 from alcove.model.workspace import Kind, Phase, Workspace
 from alcove.store.workspaces import WorkspaceFilters
+from alcove.web.addresses import filtered
 from alcove.web.catalog import Card, cards_of
 from alcove.web.contexts import Chip, Frame, Link
 from alcove.web.frame import frame_of, served
@@ -66,8 +66,7 @@ class Asked:
             "q": self.q,
             "template": self.template,
         } | changed
-        query = urlencode({name: value for name, value in known.items() if value})
-        return f"/?{query}" if query else "/"
+        return filtered("/", known)
 
 
 @dataclass(frozen=True, slots=True)
