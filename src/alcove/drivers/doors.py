@@ -13,7 +13,7 @@ from typing import Final
 
 import anyio
 
-from alcove.drivers.streams import Stream
+from alcove.drivers.streams import Stream, is_cut
 from alcove.model.errors import DriverError
 from alcove.model.workspace import WorkspaceId
 
@@ -41,7 +41,8 @@ class Doors:
             connection = await _accept(door)
             try:
                 shown = await _receive(connection, _PROOF_BYTES)
-                if hmac.compare_digest(shown, proof) and not _cut(connection):
+                # A checkpoint cuts what waits.
+                if hmac.compare_digest(shown, proof) and not is_cut(connection):
                     return await Stream.of(connection)
             except BaseException:
                 connection.close()
@@ -125,13 +126,3 @@ async def _receive(connection: socket.socket, count: int) -> bytes:
                 break
             found += part
     return bytes(found)
-
-
-def _cut(connection: socket.socket) -> bool:
-    """Whether its other end is gone: a checkpoint cuts what waits."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True

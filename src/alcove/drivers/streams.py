@@ -51,11 +51,7 @@ class Stream(asyncio.Protocol):
 
     def at_end(self) -> bool:
         """Whether the other end was closed, also when the loop has not noticed yet."""
-        if self._over is not None:
-            return True
-        look = select.poll()
-        look.register(self._transport.get_extra_info("socket"), select.POLLRDHUP)
-        return bool(look.poll(0))
+        return self._over is not None or is_cut(self._transport.get_extra_info("socket"))
 
     async def send(self, item: bytes, /) -> None:
         """Returns when there is room for more. Raises BrokenResourceError when it was cut."""
@@ -148,3 +144,10 @@ class Stream(asyncio.Protocol):
         if self._transport.is_closing():
             closed = self._over is anyio.ClosedResourceError
             raise anyio.ClosedResourceError if closed else anyio.BrokenResourceError
+
+
+def is_cut(connection: socket.socket) -> bool:
+    """Whether its other end was closed, or sends no more."""
+    look = select.poll()
+    look.register(connection, select.POLLRDHUP)
+    return bool(look.poll(0))
