@@ -85,11 +85,7 @@ def test_a_lost_connection_is_taken_up_where_it_was(
 def test_what_is_typed_while_the_connection_is_lost_arrives_once_and_in_order(
     alcove: CommandLine, workspace: str, tab: str
 ) -> None:
-    with _wired(alcove, workspace, tab) as (typist, wire):
-        typist.type(b"n=0; echo up-$((1+1))\r")
-        typist.wait_for(b"up-2")
-        wire.cut()
-        typist.wait_for(b"connection is lost")
+    with _cut_off(alcove, workspace, tab) as (typist, wire):
         for number in b"123":
             typist.type(b"n=$((n*10+%c))\r" % number)
         typist.type(b"echo n-is-$n.\r")
@@ -101,11 +97,7 @@ def test_what_is_typed_while_the_connection_is_lost_arrives_once_and_in_order(
 def test_no_more_is_kept_than_is_said_and_what_comes_after_that_is_not_sent(
     alcove: CommandLine, workspace: str, tab: str
 ) -> None:
-    with _wired(alcove, workspace, tab) as (typist, wire):
-        typist.type(b"echo up-$((1+1))\r")
-        typist.wait_for(b"up-2")
-        wire.cut()
-        typist.wait_for(b"connection is lost")
+    with _cut_off(alcove, workspace, tab) as (typist, wire):
         typist.type(b"echo first-$((1+1))\r")
         typist.type(b"#" * (HELD_MAX + 1))
         typist.wait_for(b"no more is kept")
@@ -121,11 +113,7 @@ def test_no_more_is_kept_than_is_said_and_what_comes_after_that_is_not_sent(
 def test_what_was_typed_for_a_shell_is_not_typed_into_the_next_one(
     alcove: CommandLine, workspace: str, tab: str
 ) -> None:
-    with _wired(alcove, workspace, tab) as (typist, wire):
-        typist.type(b"echo up-$((1+1))\r")
-        typist.wait_for(b"up-2")
-        wire.cut()
-        typist.wait_for(b"connection is lost")
+    with _cut_off(alcove, workspace, tab) as (typist, wire):
         typist.type(b"echo meant-for-the-$((1+0))st\r")
         with Alcove(alcove.served.url, alcove.served.token) as client:
             client.workspaces.get(workspace).terminals.close(tab)
@@ -198,6 +186,17 @@ def _wired(alcove: CommandLine, workspace: str, tab: str) -> Generator[tuple[Typ
             yield typist, wire
     finally:
         wire.close()
+
+
+@contextmanager
+def _cut_off(alcove: CommandLine, workspace: str, tab: str) -> Generator[tuple[Typist, Wire]]:
+    """Somebody whose connection has just been cut, and who knows it."""
+    with _wired(alcove, workspace, tab) as (typist, wire):
+        typist.type(b"echo up-$((1+1))\r")
+        typist.wait_for(b"up-2")
+        wire.cut()
+        typist.wait_for(b"connection is lost")
+        yield typist, wire
 
 
 @pytest.mark.root
