@@ -21,7 +21,7 @@ async def check_a_failing_command_raises_with_all_it_said(sdk):
 async def check_callbacks_get_output_as_it_comes(sdk):
     sandbox = await sdk.sandbox()
     out, err = [], []
-    command = "for i in 1 2 3; do echo $i; echo e$i >&2; sleep 0.05; done"
+    command = "for i in 1 2 3; do echo $i; echo e$i >&2; sleep 0.5; done"
     await done(sandbox.commands.run(command, on_stdout=out.append, on_stderr=err.append))
     assert ("".join(out), "".join(err)) == ("1\n2\n3\n", "e1\ne2\ne3\n")
     assert len(out) >= 2, "it came all at once"
@@ -135,10 +135,11 @@ async def check_a_stream_of_stdin(sdk):
 
 async def check_another_client_connects_to_what_runs(sdk):
     sandbox = await sdk.sandbox()
-    handle = await done(sandbox.commands.run("sleep 0.5; echo late; sleep 0.2", background=True))
+    handle = await done(sandbox.commands.run("read go; echo late", background=True, stdin=True))
     await done(handle.disconnect())
     other = await done(sdk.Sandbox.connect(sandbox.sandbox_id))
     again = await done(other.commands.connect(handle.pid))
+    await done(other.commands.send_stdin(handle.pid, "\n"))
     assert (await done(again.wait())).stdout == "late\n"
 
 
