@@ -42,6 +42,8 @@ class Postgres:
         if os.geteuid() == 0:
             account = pwd.getpwnam(USER)
             os.chown(directory, account.pw_uid, account.pw_gid)
+            # For servers that give up being root.
+            directory.chmod(0o711)
         server._run("initdb", "-D", str(server.data), "-A", "trust", "-U", USER, "--no-sync")
         server.start()
         return server

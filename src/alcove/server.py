@@ -59,14 +59,17 @@ LATE_IMPORTS: Final = (
     "email.message",
     "encodings.idna",
     "httptools",
-    "psycopg.pq",
-    "psycopg_binary",
-    "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "uvicorn.lifespan.off",
     "uvicorn.loops.auto",
     "uvicorn.protocols.websockets.websockets_sansio_impl",
     "uvloop",
+)
+LATE_IMPORTS_OF_POSTGRESQL: Final = (
+    "psycopg.pq",
+    "psycopg.sql",
+    "psycopg_binary",
+    "sqlalchemy.dialects.postgresql.psycopg",
 )
 _log = structlog.get_logger("alcove.server")
 
@@ -270,14 +273,15 @@ def _prepare(settings: Settings, *, user: str | None, allow_root: bool) -> None:
     _make_directories(settings, owner=owner)
     if owner is not None:
         assert user is not None
-        _import_early()
+        _import_early(settings)
         _drop_rights(user, owner)
 
 
-def _import_early() -> None:
+def _import_early(settings: Settings) -> None:
     """Load what libraries import only when it is first used: after the rights are dropped a
     checkout or an interpreter in root's home can no longer be read."""
-    for name in LATE_IMPORTS:
+    late = () if settings.database.startswith("sqlite") else LATE_IMPORTS_OF_POSTGRESQL
+    for name in (*LATE_IMPORTS, *late):
         importlib.import_module(name)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,21 +142,38 @@ def test_root_is_not_what_it_runs_as_unless_told(tmp_path: Path) -> None:
     assert "--user" in done.stderr
 
 
-@pytest.mark.root
-def test_started_as_root_it_becomes_the_named_user(tmp_path: Path) -> None:
+@contextmanager
+def as_nobody(tmp_path: Path, database_url: str) -> Generator[Running]:
+    """Started as root, told to become `nobody`. SQLite's file is where the server has its own."""
+    more = [] if database_url.startswith("sqlite") else ["--database-url", database_url]
     for parent in (tmp_path, *tmp_path.parents[:3]):
         if parent.owner() == "root" and parent != Path("/tmp"):
             parent.chmod(0o711)
-    running = start(tmp_path / "data", "--user", "nobody")
+    running = start(tmp_path / "data", "--user", "nobody", *more)
     try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+@pytest.mark.root
+def test_started_as_root_it_becomes_the_named_user(tmp_path: Path, database_url: str) -> None:
+    with as_nobody(tmp_path, database_url) as running:
         status = Path(f"/proc/{running.process.pid}/status").read_text()
         uid = str(pwd.getpwnam("nobody").pw_uid)
         [line] = [line for line in status.splitlines() if line.startswith("Uid:")]
         assert line.split()[1:] == [uid] * 4
         assert running.ask("/token", {"name": "x"})[0] == 200
-    finally:
-        running.process.kill()
-        running.process.wait()
+
+
+@pytest.mark.root
+def test_what_speaks_to_postgresql_is_loaded_only_for_that(
+    tmp_path: Path, database_url: str
+) -> None:
+    with as_nobody(tmp_path, database_url) as running:
+        loaded = Path(f"/proc/{running.process.pid}/maps").read_text()
+        assert ("psycopg" in loaded) is database_url.startswith("postgres")
 
 
 @pytest.mark.parametrize(

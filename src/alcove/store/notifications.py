@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator
 from typing import Final
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import func, select
 
 from alcove.model.errors import Unavailable
@@ -21,6 +19,10 @@ async def listen(db: Database, channel: str = CHANNEL) -> AsyncGenerator[str]:
 
     Raises Unavailable when the connection is lost; what was missed meanwhile is in the table.
     """
+    # A tenth of the memory of a server that has SQLite and does without.
+    import psycopg  # noqa: PLC0415
+    from psycopg import sql  # noqa: PLC0415
+
     conninfo = db.url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
         connection = await psycopg.AsyncConnection.connect(
