@@ -1,7 +1,5 @@
 """The whole fleet in numbers: what runs, what waits, how quickly it starts, what failed."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from alcove.core import fleet, workspaces
@@ -10,7 +8,7 @@ from alcove.drivers.base import Usage
 from alcove.model.access import Actor, Role
 from alcove.model.errors import Denied, DriverError
 from alcove.model.workspace import Isolation, Kind, Phase, StartedFrom, UserId
-from alcove.store.fleet import Order, RowFilters, Start
+from alcove.store.fleet import Order, RowFilters, Starts
 from tests.core.world import ADA, BOB, ROOT, World
 
 EVE = Actor(id=UserId("u-eve"), name="eve", role=Role.AUDITOR)
@@ -209,13 +207,12 @@ async def test_owners_see_it(world: World) -> None:
     assert (await fleet.look_at(world.core, ROOT)).live == 0
 
 
-def _starts(*seconds: float, started: StartedFrom = StartedFrom.COLD) -> Sequence[Start]:
-    return [Start(Isolation.CONTAINER, started, one) for one in seconds]
-
-
 def test_percentiles_are_of_each_way_to_start() -> None:
     cold, pool = fleet.summed_up(
-        [*_starts(*range(1, 101)), *_starts(0.1, 0.2, started=StartedFrom.POOL)]
+        [
+            Starts(Isolation.CONTAINER, StartedFrom.COLD, range(1, 101)),
+            Starts(Isolation.CONTAINER, StartedFrom.POOL, (0.2, 0.1)),
+        ]
     )
     assert (cold.many, cold.p50_s, cold.p95_s) == (100, 50, 95)
     assert (pool.started, pool.p50_s, pool.p95_s) == (StartedFrom.POOL, 0.1, 0.2)

@@ -25,7 +25,7 @@ from alcove.model.event import EventKind
 from alcove.model.workspace import Isolation, Kind, Phase, StartedFrom, WorkspaceId
 from alcove.store import events, fleet
 from alcove.store.events import EventFilters
-from alcove.store.fleet import Duty, Group, Order, Row, RowFilters, Start, VersionUse
+from alcove.store.fleet import Duty, Group, Order, Row, RowFilters, Starts, VersionUse
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -200,14 +200,17 @@ async def uses(
     return TemplateUse(versions, named)
 
 
-def summed_up(starts: Sequence[Start]) -> Sequence[StartTimes]:
+def summed_up(starts: Sequence[Starts]) -> Sequence[StartTimes]:
     """By tier and by how they began; pure."""
-    by: dict[tuple[Isolation, StartedFrom], list[float]] = {}
-    for one in starts:
-        by.setdefault((one.isolation, one.started), []).append(one.seconds)
     return [
-        StartTimes(isolation, started, len(took), percentile(took, 50), percentile(took, 95))
-        for (isolation, started), took in sorted(by.items())
+        StartTimes(
+            one.isolation,
+            one.started,
+            len(one.waited_s),
+            percentile(one.waited_s, 50),
+            percentile(one.waited_s, 95),
+        )
+        for one in starts
     ]
 
 

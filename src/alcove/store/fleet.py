@@ -81,12 +81,12 @@ async def groups(tx: Tx) -> Sequence[Group]:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """How long somebody waited for a workspace."""
+class Starts:
+    """How long people waited for workspaces of a tier that began in one way, in seconds."""
 
     isolation: Isolation
     started: StartedFrom
-    seconds: float
+    waited_s: Sequence[float]
 
 
 def _first_starts(since: datetime) -> Sequence[ColumnElement[bool]]:
@@ -125,16 +125,25 @@ async def starts_of_templates(tx: Tx, *, since: datetime, limit: int) -> Sequenc
     ]
 
 
-async def starts(tx: Tx, *, since: datetime, limit: int) -> Sequence[Start]:
-    """First starts of what was made since then, newest first."""
-    query = (
-        select(_of_spec(tx, "isolation").as_string(), _W.started, _waited_s(tx))
+async def starts(tx: Tx, *, since: datetime, limit: int) -> Sequence[Starts]:
+    """First starts of what was made since then, at most the newest `limit`. One query."""
+    found = (
+        select(
+            _of_spec(tx, "isolation").as_string().label("isolation"),
+            _W.started,
+            _waited_s(tx).label("waited_s"),
+        )
         .where(*_first_starts(since))
         .order_by(_W.created_at.desc(), _W.id)
         .limit(limit)
+        .subquery()
     )
+    gather = func.json_agg if tx.dialect.name == "postgresql" else func.json_group_array
+    way = (found.c.isolation, found.c.started)
+    gathered: ColumnElement[Any] = gather(found.c.waited_s, type_=JSON)
+    query = select(*way, gathered).group_by(*way).order_by(*way)
     return [
-        Start(Isolation(isolation), StartedFrom(started), float(waited_s))
+        Starts(Isolation(isolation), StartedFrom(started), waited_s)
         for isolation, started, waited_s in await tx.execute(query)
     ]
 
