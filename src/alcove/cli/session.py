@@ -69,6 +69,7 @@ def _names(resource: str, incomplete: str) -> list[str]:
             found = api.workspaces.list() if resource == "workspaces" else api.templates.list()
             names = [item.name for item in islice(found, 200)]
     except Exception:
+        # Whatever is wrong, a shell that completes a word is no place to say so.
         return []
     return [name for name in names if name.startswith(incomplete)]
 

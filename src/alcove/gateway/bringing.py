@@ -11,6 +11,7 @@ from alcove.core.bus import workspace_topic
 from alcove.core.waking import awake
 from alcove.model.access import Actor, Permission
 from alcove.model.errors import Conflict, Unavailable
+from alcove.model.lifecycle import shown_phase
 from alcove.model.workspace import Desired, Phase, Workspace
 
 Say = Callable[[str], Awaitable[None]]
@@ -54,10 +55,8 @@ async def running(core: Core, actor: Actor, workspace: Workspace, say: Say) -> W
 
 
 def _is_over(found: Workspace) -> bool:
-    """Whether it will not come by itself. One that failed is shown as failed until the start
-    that was asked for has been looked at; its failures are counted from 0 again."""
-    failed = found.phase is Phase.FAILED and found.failures > 0
-    return failed or found.desired is not Desired.RUNNING
+    """Whether it will not come by itself."""
+    return shown_phase(found) is Phase.FAILED or found.desired is not Desired.RUNNING
 
 
 async def _ask(core: Core, actor: Actor, found: Workspace) -> None:
